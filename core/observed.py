@@ -1,0 +1,72 @@
+"""What CONFIG_DIR shows right now, as `manifests.config_dir` found it.
+
+Owns the values of the look, none of its means. "Unknown" is a value: `items` is None when nothing had to be or could
+be read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core import items, problems
+
+
+class Presence(StrEnum):
+    """What stands at the place of a document in CONFIG_DIR."""
+
+    LINK = "link"
+    """Our own link ``..data/<name>``, resolving to a regular file."""
+    DANGLING = "dangling"
+    """Our own link, but nothing behind it."""
+    PLAIN = "plain"
+    """A regular file, or somebody else's link to one."""
+    MISSING = "missing"
+    OBSTRUCTED = "obstructed"
+    """A directory, a device, a FIFO, or something that can't be read: nothing may be put there without a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentState:
+    """One document as a consumer would see it. `digest` (of the bytes) and `mtime_s` (whole seconds) are None when
+    there is nothing to read; `obstacle` says in words what is in the way when `presence` is OBSTRUCTED."""
+
+    presence: Presence
+    digest: str | None = None
+    mtime_s: int | None = None
+    obstacle: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at CONFIG_DIR.
+
+    `generation` is the number that ``..data`` names, None without one. `leftovers` are names below CONFIG_DIR that an
+    interrupted publish left and that nothing shows; `foreign_files` are names that are neither ours nor known.
+    `newest_mtime_s` is the greatest modification time, in whole seconds, of any document visible or kept.
+    """
+
+    exists: bool
+    documents: Mapping[items.Document, DocumentState]
+    generation: int | None = None
+    generations: tuple[int, ...] = ()
+    leftovers: tuple[str, ...] = ()
+    foreign_files: tuple[str, ...] = ()
+    newest_mtime_s: int = 0
+
+    @property
+    def digests(self) -> Mapping[items.Document, str | None]:
+        """The digest of each document's bytes."""
+        return {document: state.digest for document, state in self.documents.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedItems:
+    """The documents of CONFIG_DIR, cut into items.
+
+    `invalid` are the keys of items that no consumer could take (they are never carried over into a publish);
+    `problems` says what is wrong with them, or with a document that cannot be read at all (it then has no items).
+    """
+
+    items: Mapping[items.ItemKey, items.Item]
+    invalid: frozenset[items.ItemKey] = frozenset()
+    problems: tuple[problems.Problem, ...] = ()

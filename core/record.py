@@ -1,0 +1,86 @@
+"""What the controller remembers of a target between passes.
+
+Owns the values of the record; `controller.state` keeps them on disk. The record is a hint: whatever can be observed is
+observed, and a record that was lost is rebuilt from what is seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from core import items
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedItem:
+    """An item of a published set. `entry` is the id of the entry that it came from; None means foreign: it was there
+    before us, was kept, and is never pruned."""
+
+    item: items.Item
+    entry: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedSet:
+    """One complete set of documents that was live, in publishing order, kept for comparing and for rollback."""
+
+    id: int
+    revision: str
+    generation: int
+    desired_digest: str
+    document_digests: Mapping[items.Document, str]
+    applied_at: str
+    items: tuple[AppliedItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A revision that must not be applied again, and why."""
+
+    revision: str
+    reason: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspension:
+    """Nothing is done while this stands. `until` is an ISO time or None for "until resumed"."""
+
+    owner: str
+    reason: str
+    since: str
+    until: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One statement about the target: design.md section 3. `status` is ``True``, ``False`` or ``Unknown``."""
+
+    type: str
+    status: str
+    reason: str
+    message: str
+    revision: str
+    changed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything remembered of one target.
+
+    `applied` is the live set, with items only when it was loaded for comparing. `pass_digest` is the digest of every
+    input of the last pass that ended converged (revision, rules, policy); `notes` are the lines that pass reported
+    besides "nothing to do" (warnings, foreign items). `doubtful_generation` is one whose durability a failed fsync left
+    in doubt: it is replaced by a new one, never trusted.
+    """
+
+    attempted_revision: str = ""
+    applied: AppliedSet | None = None
+    pass_digest: str = ""
+    notes: tuple[str, ...] = ()
+    newest_mtime_s: int = 0
+    doubtful_generation: int | None = None
+    holds: tuple[Hold, ...] = ()
+    suspension: Suspension | None = None
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    rebuilt: str = ""
+    """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""
