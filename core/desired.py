@@ -7,7 +7,8 @@ what is on disk or running.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core import digest, items, problems
+from core import digest, problems
+from core import items as vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class EntryContent:
     twice: the fold decides. `warnings` carry file, line and column.
     """
 
-    items: tuple[items.Item, ...]
+    items: tuple[vocabulary.Item, ...]
     warnings: tuple[problems.Problem, ...] = ()
 
 
@@ -55,8 +56,8 @@ class Desired:
     """
 
     revision: str
-    items: Mapping[items.ItemKey, items.Item]
-    provenance: Mapping[items.ItemKey, Provenance]
+    items: Mapping[vocabulary.ItemKey, vocabulary.Item]
+    provenance: Mapping[vocabulary.ItemKey, Provenance]
     builds: tuple[tuple[str, str], ...] = ()
     required_secrets: tuple[str, ...] = ()
     warnings: tuple[problems.Problem, ...] = ()
@@ -67,6 +68,6 @@ class Desired:
         return items_digest(self.items)
 
 
-def items_digest(wanted: Mapping[items.ItemKey, items.Item]) -> str:
+def items_digest(wanted: Mapping[vocabulary.ItemKey, vocabulary.Item]) -> str:
     """The digest of a set of items in order: what `Desired.digest` and saved plans compare."""
     return digest.of_parts(part for key, item in wanted.items() for part in (key.kind, key.name, item.digest))

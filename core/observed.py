@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core import items, problems
+from core import items as vocabulary
+from core import problems as found
 
 
 class Presence(StrEnum):
@@ -46,7 +47,7 @@ class Observed:
     """
 
     exists: bool
-    documents: Mapping[items.Document, DocumentState]
+    documents: Mapping[vocabulary.Document, DocumentState]
     generation: int | None = None
     generations: tuple[int, ...] = ()
     leftovers: tuple[str, ...] = ()
@@ -54,7 +55,7 @@ class Observed:
     newest_mtime_s: int = 0
 
     @property
-    def digests(self) -> Mapping[items.Document, str | None]:
+    def digests(self) -> Mapping[vocabulary.Document, str | None]:
         """The digest of each document's bytes."""
         return {document: state.digest for document, state in self.documents.items()}
 
@@ -67,6 +68,6 @@ class ObservedItems:
     `problems` says what is wrong with them, or with a document that cannot be read at all (it then has no items).
     """
 
-    items: Mapping[items.ItemKey, items.Item]
-    invalid: frozenset[items.ItemKey] = frozenset()
-    problems: tuple[problems.Problem, ...] = ()
+    items: Mapping[vocabulary.ItemKey, vocabulary.Item]
+    invalid: frozenset[vocabulary.ItemKey] = frozenset()
+    problems: tuple[found.Problem, ...] = ()

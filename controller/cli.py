@@ -1,0 +1,113 @@
+"""The command `controller`: its commands by name, loaded when they are called, and the last line of error mapping.
+
+Nothing here knows what a command does. A command's module is imported only when it runs, so that `--version` and
+completion stay fast.
+"""
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from controller import __version__, errors, output, signals
+
+_COMMANDS = {
+    "reconcile": ("controller.commands.reconcile", "Converge CONFIG_DIR with the source."),
+    "diff": ("controller.commands.diff", "Show what reconcile would do, and why; change nothing."),
+    "deploy": ("controller.commands.deploy", "Apply one artifact to one directory, without a source."),
+    "manifest": ("controller.commands.manifest", "Check, complete and find artifact.yml files."),
+    "status": ("controller.commands.status", "What is live, what was tried, and the conditions."),
+    "history": ("controller.commands.history", "What was applied and what failed, newest first."),
+    "events": ("controller.commands.events", "What happened to single things, newest first."),
+    "rollback": ("controller.commands.rollback", "Make an earlier revision live again and hold the bad one."),
+    "suspend": ("controller.commands.suspend", "Stop changing CONFIG_DIR until resumed."),
+    "resume": ("controller.commands.resume", "Lift a suspension, or the holds of a rollback."),
+    "doctor": ("controller.commands.doctor", "Check this host: one line a check, with the way out."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table, which is the order of use."""
+        del ctx
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command object of `cmd_name`, which every module names `command`."""
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        command = importlib.import_module(_COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As usual, but an unknown command names the nearest one."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="artifact-controller", message="%(prog)s %(version)s")
+def root() -> None:
+    """Keep an artifact-first serverless stack on Docker converged with its source."""
+
+
+def main() -> None:
+    """The entry point: run, then exit with the documented code (docs/exit-codes.md)."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code. Never raises, so that no traceback shows local values."""
+    output.prepare_streams()
+    interruption = signals.Interruption()
+    interruption.install()
+    printer = output.Printer()
+    try:
+        code: Any = root.main(arguments, prog_name="controller", standalone_mode=False, obj=interruption)
+    except click.ClickException as error:
+        usage = [error.ctx.get_usage()] if isinstance(error, click.UsageError) and error.ctx else []
+        printer.diagnostics([*usage, f"failed (Usage): {error.format_message()}"])
+        return errors.USAGE
+    except errors.ControllerError as error:
+        printer.diagnostics(error_lines(error))
+        return error.meaning.exit_code
+    except errors.Interrupted as interrupted:
+        printer.diagnostics([f"stopped: {interrupted}, with the work cut short; nothing half-written is visible"])
+        return interrupted.exit_code
+    except Exception as error:  # the one place besides the loop: a bug still ends with a code and a hint
+        printer.diagnostics(traceback.format_exc().splitlines())
+        printer.diagnostics([f"failed (Bug): {type(error).__name__}", f"hint: {errors.MEANINGS['Bug'].hint}"])
+        return errors.BUG
+    return code if isinstance(code, int) else errors.OK
+
+
+def error_lines(error: errors.ControllerError) -> list[str]:
+    """An error as people read it: every place, then the sentence, then the way out."""
+    return [
+        *(f"{problem.severity}: {problem}" for problem in error.problems),
+        f"failed ({error.reason}): {error.message}",
+        f"hint: {error.meaning.hint}",
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""`controller deploy`: one artifact into one directory, without a source to follow."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from controller import reconciler, settings, target
+from controller.commands import options as shared
+from controller.commands import passes
+
+
+@click.command(short_help="Apply one artifact to one directory, without a source.")
+@click.option("--artifact", type=click.Path(path_type=Path), required=True, metavar="FILE", help="The artifact.yml.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="CONFIG_DIR.")
+@click.option("--secret-env", type=click.Path(path_type=Path), metavar="FILE", help="KEY=value file with the secrets.")
+@click.option("--no-cache", is_flag=True, help="Build images without cache, and read every document anew.")
+@click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors.")
+@click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images.")
+@click.option("--allow-shrink", metavar="REVISION", default="", help="Allow this revision's removals.")
+@shared.of_wait
+@shared.of_output
+@click.pass_obj
+def command(interruption: Any, artifact: Path, out: Path, no_cache: bool, **options: Any) -> int:
+    """Apply the artifact of FILE to DIR: same documents, same guards and same record as `reconcile --once`."""
+    flags = {
+        **shared.flags(options),
+        ("config_dir",): out,
+        ("source", "directory", "path"): artifact.parent,
+        ("source", "directory", "allow_outside"): True,
+        ("manifest", "path"): artifact.name,
+    }
+    with target.Target(settings.load(None, flags), interruption=interruption, fresh=no_cache) as opened:
+        ended = reconciler.reconcile_once(opened, passes.request(opened, options))
+    passes.show(ended, shared.printer(options))
+    return ended.exit_code

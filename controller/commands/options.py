@@ -1,0 +1,83 @@
+"""Options that several commands share, and the step from them to settings and a target."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from controller import output
+
+if TYPE_CHECKING:
+    from controller import target
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PATH = click.Path(path_type=Path)
+
+_TARGET = (
+    click.option("--config", "config", type=_PATH, metavar="FILE", help="controller.yml  [default: none]"),
+    click.option("--config-dir", type=_PATH, metavar="DIR", help="CONFIG_DIR, which the gateway reads."),
+    click.option("--state-dir", type=_PATH, metavar="DIR", help="Where the record lives.  [CONFIG_DIR/.controller]"),
+)
+_SOURCE = (
+    click.option("--source", type=_PATH, metavar="DIR", help="The folder of artifacts."),
+    click.option("--manifest", metavar="PATH", help="artifact.yml relative to the source.  [the only one below it]"),
+    click.option("--project", metavar="NAME", help="Choose the manifest of this project."),
+    click.option("--env", metavar="NAME", help="Choose the manifest of this environment."),
+    click.option("--secret-env", type=_PATH, metavar="FILE", help="KEY=value file with the required secrets."),
+    click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors."),
+    click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images."),
+    click.option("--allow-shrink", metavar="REVISION", default="", help="Allow this revision's removals."),
+)
+_OUTPUT = (
+    click.option("--output", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True),
+    click.option("-q", "--quiet", is_flag=True, help="Print no diagnostics."),
+    click.option("-v", "--verbose", is_flag=True, help="Print every change."),
+)
+_WAIT = (click.option("--wait", metavar="TIME", help="Wait this long for another controller, e.g. 30s."),)
+
+
+def _all(decorators: tuple[Callable[[Function], Function], ...]) -> Callable[[Function], Function]:
+    def decorate(function: Function) -> Function:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+of_target = _all(_TARGET)
+of_source = _all(_SOURCE)
+of_output = _all(_OUTPUT)
+of_wait = _all(_WAIT)
+
+
+def printer(options: dict[str, Any]) -> output.Printer:
+    """The printer that the output options ask for."""
+    return output.Printer(
+        as_json=options["output_format"] == "json", quiet=options["quiet"], verbose=options["verbose"]
+    )
+
+
+def flags(options: dict[str, Any]) -> dict[tuple[str, ...], Any]:
+    """The settings that were given as flags; absent ones are None and do not count."""
+    source = options.get("source")
+    return {
+        ("config_dir",): options.get("config_dir"),
+        ("state_dir",): options.get("state_dir"),
+        ("source", "directory", "path"): source,
+        ("manifest", "path"): options.get("manifest"),
+        ("manifest", "project"): options.get("project"),
+        ("manifest", "env"): options.get("env"),
+        ("secrets", "env_file"): options.get("secret_env"),
+        ("policy", "strict"): options.get("strict"),
+        ("lock_wait",): options.get("wait"),
+    }
+
+
+def open_target(options: dict[str, Any], interruption: Any = None) -> "target.Target":
+    """The target that settings and flags describe."""
+    from controller import settings, target
+
+    return target.Target(settings.load(options.get("config"), flags(options)), interruption=interruption)

@@ -1,0 +1,75 @@
+"""What `reconcile`, `deploy` and `rollback` share: the request of a pass, and showing how it ended."""
+
+from typing import TYPE_CHECKING, Any
+
+from controller import output, report, world
+from core import plan, policy
+
+if TYPE_CHECKING:
+    from controller import target
+
+
+def request(opened: "target.Target", options: dict[str, Any], saved: plan.Preconditions | None = None) -> world.Request:
+    """The request that the settings' policy and this command line make."""
+    allowed = policy.Permissions(shrink=options.get("allow_shrink") or "", skip_images=bool(options.get("skip_images")))
+    return world.Request(opened.rules, allowed, saved)
+
+
+def show(ended: report.Report, printer: output.Printer) -> None:
+    """Print a report: the result to stdout, or, when the pass failed, what and why to stderr."""
+    if printer.as_json:
+        printer.result("report", payload(ended), ())
+    if ended.failed:
+        printer.diagnostics(
+            [
+                *(f"{problem.severity}: {problem}" for problem in ended.problems),
+                *_plan_lines(ended, printer),
+                f"failed ({ended.reason}): {ended.message}",
+                f"hint: {ended.hint}",
+            ]
+        )
+        return
+    printer.diagnostics(f"note: {note}" for note in ended.notes)
+    if not printer.as_json:
+        headline = "done" if ended.changed else "nothing to do"
+        printer.result("report", {}, [*_plan_lines(ended, printer), f"{headline} ({ended.reason}): {ended.message}"])
+
+
+def _plan_lines(ended: report.Report, printer: output.Printer) -> list[str]:
+    if ended.decision is None or not ended.decision.comparison.changes:
+        return []
+    from controller import plan_text
+
+    return list(plan_text.lines(ended.decision, everything=printer.verbose))
+
+
+def payload(ended: report.Report) -> dict[str, Any]:
+    """The report as JSON; `docs/json.md` describes it."""
+    plan_payload = None
+    if ended.decision is not None:
+        from controller import plan_text
+
+        plan_payload = plan_text.payload(ended.decision)
+    return {
+        "reason": str(ended.reason),
+        "message": ended.message,
+        "failed": ended.failed,
+        "exit_code": ended.exit_code,
+        "hint": ended.hint,
+        "revision": ended.revision,
+        "generation": ended.generation,
+        "changed": ended.changed,
+        "problems": [
+            {
+                "severity": str(problem.severity),
+                "file": problem.file,
+                "line": problem.line,
+                "column": problem.column,
+                "key": problem.key,
+                "message": problem.message,
+            }
+            for problem in ended.problems
+        ],
+        "notes": list(ended.notes),
+        "plan": plan_payload,
+    }

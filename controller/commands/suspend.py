@@ -1,0 +1,36 @@
+"""`controller suspend`: a person says "not now", and that outlives restarts."""
+
+import datetime
+from typing import Any
+
+import click
+
+from controller import clock, errors, settings
+from controller.commands import options as shared
+from core import record
+
+
+@click.command(short_help="Stop changing CONFIG_DIR until resumed.")
+@click.option("--reason", required=True, help="Shown by `status` and by every refused pass.")
+@click.option("--for", "duration", metavar="TIME", help="Resume by itself after this time, e.g. 2h.")
+@click.option("--owner", default="operator", show_default=True, help="Who suspends.")
+@shared.of_target
+@shared.of_wait
+@shared.of_output
+@click.pass_obj
+def command(interruption: Any, reason: str, duration: str | None, owner: str, **options: Any) -> int:
+    """Refuse every pass until `controller resume`, or until the time is over."""
+    try:
+        length = settings.seconds(duration) if duration is not None else None
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    with shared.open_target(options, interruption) as opened, opened.exclusive():
+        since = opened.now()
+        until = clock.iso(since + datetime.timedelta(seconds=float(str(length)))) if length is not None else None
+        opened.suspend(record.Suspension(owner, reason, clock.iso(since), until))
+    shared.printer(options).result(
+        "suspension",
+        {"owner": owner, "reason": reason, "until": until},
+        [f"suspended until {until or 'resumed'}: {reason}"],
+    )
+    return errors.OK

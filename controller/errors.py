@@ -1,0 +1,96 @@
+"""What can go wrong, and what that means for the caller.
+
+A reason is a PascalCase code; every reason has exactly one row in `MEANINGS`: exit code, disposition, way out. An
+exception says *what happened* (its reason and message); this table alone says *what to do about it* (design.md
+section 8). `docs/exit-codes.md` is generated from the same rows by a test.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core import problems
+
+
+class Disposition(StrEnum):
+    """Whether trying again, unchanged, may help."""
+
+    TERMINAL = "terminal"
+    TRANSIENT = "transient"
+    BUG = "bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason means: the process's exit code, whether to retry, and what a person can do."""
+
+    exit_code: int
+    disposition: Disposition
+    hint: str
+
+
+USAGE = 64
+BUG = 70
+DIFFERENCES = 2
+OK = 0
+
+_T, _R = Disposition.TERMINAL, Disposition.TRANSIENT
+
+MEANINGS: Mapping[str, Meaning] = {
+    "Usage": Meaning(USAGE, _T, "see `controller COMMAND --help`"),
+    "ArtifactInvalid": Meaning(65, _T, "correct the places named above; `controller manifest validate` checks them all"),
+    "NoManifest": Meaning(65, _T, "name the file with --manifest, or correct --project and --env"),
+    "AmbiguousManifest": Meaning(65, _T, "choose one with --manifest, --project or --env"),
+    "IdsDiffer": Meaning(65, _T, "run `controller manifest sync-ids` to write them"),
+    "SourceMissing": Meaning(69, _R, "check the path and that it is mounted; nothing was changed"),
+    "SourceUnreadable": Meaning(69, _R, "give this user permission to read the source; nothing was changed"),
+    "SourceUnstable": Meaning(69, _R, "the source is being written; try again once the writer has finished"),
+    "DockerUnavailable": Meaning(69, _R, "build and push the images yourself and pass --skip-images"),
+    "Bug": Meaning(BUG, Disposition.BUG, "report it with the traceback; CONFIG_DIR shows one complete generation"),
+    "PublishFailed": Meaning(73, _R, "remove the cause named above and run again; one complete generation is live"),
+    "ConfigDirUnusable": Meaning(73, _R, "CONFIG_DIR must be a directory that this user can write"),
+    "PathObstructed": Meaning(73, _T, "move away what stands in the place of the document, then run again"),
+    "LockBusy": Meaning(75, _R, "wait for the other controller, or pass a longer --wait"),
+    "StackIncompatible": Meaning(76, _T, "configure the stack, or drop --strict"),
+    "SourceEmpty": Meaning(77, _T, "if everything is meant to go: --allow-shrink REVISION or policy.allow_empty"),
+    "ShrinkGuard": Meaning(77, _T, "look at `controller diff`; if that is meant: --allow-shrink REVISION"),
+    "Held": Meaning(77, _T, "change the source, or lift the hold with `controller resume --held`"),
+    "Suspended": Meaning(77, _T, "lift it with `controller resume`"),
+    "SecretsMissing": Meaning(77, _T, "set them in the environment or in the file given by --secret-env"),
+    "PlanMoved": Meaning(77, _T, "make a new plan with `controller diff --out` and review it"),
+    "NothingToRollBackTo": Meaning(77, _T, "`controller history` lists the revisions that were applied"),
+    "SettingsInvalid": Meaning(78, _T, "`controller manifest schema --of settings` prints every key"),
+    "StateNewer": Meaning(78, _T, "use the newer controller that wrote this state; nothing was touched"),
+    "PlanUnreadable": Meaning(65, _T, "make a new plan with `controller diff --out`"),
+    "Unwritable": Meaning(1, _R, "choose a path that this user can write"),
+    "AppliedNotRecorded": Meaning(1, _R, "free space in the state directory; the next run repairs the record"),
+    "CheckFailed": Meaning(1, _T, "see the lines marked FAIL above"),
+}
+
+
+class ControllerError(Exception):
+    """Something that ends a pass. `reason` is a key of `MEANINGS`; `problems` are places in files, if there are any."""
+
+    def __init__(self, reason: str, message: str, found: tuple[problems.Problem, ...] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.problems = found
+
+    @property
+    def meaning(self) -> Meaning:
+        """The row of the table for this error."""
+        return MEANINGS[self.reason]
+
+
+class Interrupted(BaseException):
+    """A signal ended the work before it was finished. Not an `Exception`, so that nothing takes it for a failure."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(f"ended by signal {signum}")
+        self.signum = signum
+
+    @property
+    def exit_code(self) -> int:
+        """128 + n, as shells report it."""
+        return 128 + self.signum

@@ -1,0 +1,53 @@
+"""Carries a plan out, action by action, and records how it ended. Decides nothing: no action is added, left out or
+reordered here."""
+
+from controller import failpoints, report
+from controller.failpoints import Step
+from controller.world import Acted, Success, World
+from core import plan, record
+from core import situation as situations
+
+
+def carry_out(
+    world: World, decision: plan.Plan, situation: situations.Situation, *, holds: tuple[record.Hold, ...] = ()
+) -> report.Report:
+    """Perform every action and record the result; with blockers, record those and do nothing.
+
+    Once the first action has begun, a signal waits until the record is written (faults.md P16).
+    """
+    if decision.blockers:
+        blocked = report.of_blockers(decision)
+        world.fail(revision=decision.revision, reason=blocked.reason, message=blocked.message)
+        return blocked
+    notes = tuple(str(notice) for notice in decision.notices)
+    if not decision.actions:
+        return report.of_plan(decision, situation.look.generation, notes=notes)
+    with world.finishing():
+        world.begin(decision.revision)
+        failpoints.reach(Step.ATTEMPTED)
+        acted = _perform(world, decision, situation)
+        failpoints.reach(Step.ACTED)
+        finished = report.of_plan(decision, acted.generation, notes=notes)
+        recorded = world.succeed(
+            Success(
+                decision=decision,
+                acted=acted,
+                pass_digest=situation.pass_digest,
+                message=finished.message,
+                holds=holds,
+            )
+        )
+        failpoints.reach(Step.RECORDED)
+    return finished if recorded else report.not_recorded(finished)
+
+
+def _perform(world: World, decision: plan.Plan, situation: situations.Situation) -> Acted:
+    applied = situation.remembered.applied
+    acted = Acted(
+        generation=situation.look.generation,
+        newest_mtime_s=situation.look.newest_mtime_s,
+        document_digests=applied.document_digests if applied else {},
+    )
+    for action in decision.actions:
+        acted = world.perform(action, situation.remembered) or acted
+    return acted

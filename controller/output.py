@@ -1,0 +1,79 @@
+"""Printing: results to stdout, diagnostics to stderr, text for people or one JSON document for programs.
+
+Owns two promises (faults.md K2, K3): nothing printed holds a control character that a terminal would obey, and a
+reader that went away never turns a finished pass into a failure. Decides nothing about content.
+"""
+
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+LONGEST_LINE = 2000
+"""Characters of one printed line; a name of a megabyte in a bad document must not flood a log."""
+
+_NEUTRAL_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def clean(text: str) -> str:
+    """The text with control, bidirectional and line-separating characters written as ``\\xNN`` or ``\\uNNNN``."""
+    if text.isascii() and text.isprintable():
+        cleaned = text
+    else:
+        cleaned = "".join(_escaped(char) if unicodedata.category(char) in _NEUTRAL_CATEGORIES else char for char in text)
+    return cleaned if len(cleaned) <= LONGEST_LINE else f"{cleaned[:LONGEST_LINE]}… ({len(cleaned)} characters)"
+
+
+def _escaped(char: str) -> str:
+    number = ord(char)
+    return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Where a command's words go. `as_json` prints the payload instead of the lines; `quiet` drops the diagnostics."""
+
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def result(self, schema: str, payload: Mapping[str, Any], lines: Iterable[str]) -> None:
+        """The command's result: `payload` as one line of JSON, tagged with its versioned schema, or `lines`."""
+        if self.as_json:
+            _write(sys.stdout, [json.dumps({"schema": f"artifact-controller/{schema}/v1", **payload})])
+        else:
+            _write(sys.stdout, [clean(line) for line in lines])
+
+    def diagnostics(self, lines: Iterable[str]) -> None:
+        """What a person should know besides the result."""
+        if not self.quiet:
+            _write(sys.stderr, [clean(line) for line in lines])
+
+
+def _write(stream: TextIO, lines: list[str]) -> None:
+    try:
+        stream.write("".join(f"{line}\n" for line in lines))
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+    except OSError:
+        # A full disk or a closed descriptor behind stdout: the work is done and recorded, only its words are lost.
+        _silence(stream)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let the interpreter's own flush at exit find a stream that takes everything."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
+
+
+def prepare_streams() -> None:
+    """Names may hold characters that the terminal's encoding lacks; printing them must not fail (faults.md L4)."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")

@@ -1,0 +1,126 @@
+"""A plan for people and for programs: `+ ~ -` lines with effect, reason and provenance, and the same as JSON.
+
+Shows field-level changes with everything masked that may be secret (`core.field_changes`). Colour carries no meaning
+here, because there is none.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from core import diff, digest, field_changes, items, plan
+from manifests import yaml_text
+
+MOST_LINES = 40
+"""Changes shown without ``-v``; the summary always counts all of them."""
+
+
+def lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
+    """The plan as text: one line a change, its fields below, then blockers and the summary."""
+    changes = decision.comparison.changes
+    shown = changes if everything else changes[:MOST_LINES]
+    for change in shown:
+        yield _headline(change)
+        for field in fields(change):
+            yield f"      {_field_line(field)}"
+    if len(shown) < len(changes):
+        yield f"  … and {len(changes) - len(shown)} more (-v shows all)"
+    for blocker in decision.blockers:
+        yield f"! {blocker.reason}: {blocker.message}"
+    yield summary(decision)
+
+
+def summary(decision: plan.Plan) -> str:
+    """``Plan: 2 to add, 1 to change, 0 to remove``, or that there is nothing to do, with the reason."""
+    counted = Counter(change.operation for change in decision.comparison.changes)
+    drifted = sum(change.cause is diff.Cause.DRIFT for change in decision.comparison.changes)
+    text = (
+        f"Plan: {counted[diff.Operation.ADD]} to add, {counted[diff.Operation.CHANGE]} to change, "
+        f"{counted[diff.Operation.REMOVE]} to remove"
+    )
+    if drifted:
+        text += f" ({drifted} drifted)"
+    if decision.blockers:
+        return f"{text} · blocked: {', '.join(blocker.reason for blocker in decision.blockers)}"
+    return f"{text} · {decision.outcome}" + ("" if decision.actions else ": nothing to do")
+
+
+def payload(decision: plan.Plan) -> dict[str, Any]:
+    """The plan as JSON; `docs/json.md` describes it."""
+    return {
+        "revision": decision.revision,
+        "outcome": str(decision.outcome),
+        "publishes": decision.publishes,
+        "changes": [_change_payload(change) for change in decision.comparison.changes],
+        "foreign": [_key(key) for key in decision.comparison.foreign],
+        "orphaned": [_key(key) for key in decision.comparison.orphaned],
+        "adopted": [_key(key) for key in decision.comparison.adopted],
+        "blockers": [{"reason": blocker.reason, "message": blocker.message} for blocker in decision.blockers],
+        "notices": [{"code": notice.code, "message": notice.message} for notice in decision.notices],
+        "preconditions": {
+            "desired_digest": decision.preconditions.desired_digest,
+            "applied_digest": decision.preconditions.applied_digest,
+            "stack_fingerprint": decision.preconditions.stack_fingerprint,
+        },
+    }
+
+
+def fields(change: diff.Change) -> tuple[field_changes.FieldChange, ...]:
+    """Field by field, for an item that stays; an added or removed one says everything by its name."""
+    if change.before is None or change.after is None:
+        return ()
+    return field_changes.compare(change.key.kind, _value(change.before), _value(change.after))
+
+
+def _value(item: items.Item) -> digest.Value:
+    """The item's value from its own rendered text, which is one mapping entry or one list item."""
+    parsed = yaml_text.parse(item.text.encode(), file=item.key.name).value
+    if isinstance(parsed, dict) and len(parsed) == 1:
+        return next(iter(parsed.values()))
+    return parsed[0] if isinstance(parsed, list) else parsed
+
+
+def _headline(change: diff.Change) -> str:
+    where = ""
+    if change.provenance is not None:
+        place = f":{change.provenance.line}" if change.provenance.line else ""
+        where = f"  [{change.provenance.entry} {change.provenance.file}{place}]"
+        if change.provenance.overrides:
+            where += f" over {', '.join(change.provenance.overrides)}"
+    kind, name = change.key
+    return f"{change.operation} {kind} {name}  {change.cause}: {change.reason}, {change.effect}{where}"
+
+
+def _field_line(field: field_changes.FieldChange) -> str:
+    if field.before is None:
+        return f"+ {field.path}: {field.after}"
+    if field.after is None:
+        return f"- {field.path}: {field.before}"
+    return f"~ {field.path}: {field.before} -> {field.after}"
+
+
+def _change_payload(change: diff.Change) -> dict[str, Any]:
+    origin = change.provenance
+    return {
+        "operation": {"+": "add", "~": "change", "-": "remove"}[change.operation],
+        **_key(change.key),
+        "document": str(change.key.kind.document),
+        "cause": str(change.cause),
+        "reason": str(change.reason),
+        "effect": str(change.effect),
+        "before": change.before.digest if change.before else None,
+        "after": change.after.digest if change.after else None,
+        "fields": [{"path": field.path, "before": field.before, "after": field.after} for field in fields(change)],
+        "provenance": None
+        if origin is None
+        else {
+            "entry": origin.entry,
+            "file": origin.file,
+            "line": origin.line,
+            "overrides": list(origin.overrides),
+        },
+    }
+
+
+def _key(key: items.ItemKey) -> dict[str, str]:
+    return {"kind": str(key.kind), "name": key.name}

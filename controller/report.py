@@ -1,0 +1,119 @@
+"""How a pass ended, as a value: what the commands print and what decides their exit code."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from controller import errors
+from core import digest, items, plan, record
+from core import problems as found
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The result of one pass.
+
+    `reason` is an outcome of `core.plan` or a reason of `controller.errors`; `decision` is None when the pass stopped
+    before or without planning; `notes` are the lines to tell besides the message.
+    """
+
+    reason: str
+    message: str
+    revision: str = ""
+    generation: int | None = None
+    decision: plan.Plan | None = None
+    problems: tuple[found.Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+    changed: bool = False
+
+    @property
+    def failed(self) -> bool:
+        """Whether the pass ended in an error or a refusal."""
+        return self.reason in errors.MEANINGS
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code without ``--detailed-exitcode``."""
+        return errors.MEANINGS[self.reason].exit_code if self.failed else errors.OK
+
+    @property
+    def hint(self) -> str:
+        """The way out of a failure."""
+        return errors.MEANINGS[self.reason].hint if self.failed else ""
+
+
+def of_error(error: errors.ControllerError, revision: str = "") -> Report:
+    """The report of a pass that an error ended."""
+    return Report(error.reason, error.message, revision, problems=error.problems)
+
+
+def of_blockers(decision: plan.Plan) -> Report:
+    """The report of a pass whose plan was blocked. The first blocker names the reason and the exit code."""
+    first = decision.blockers[0]
+    more = "".join(f"; {blocker.reason}: {blocker.message}" for blocker in decision.blockers[1:])
+    return Report(
+        first.reason,
+        first.message + more,
+        decision.revision,
+        decision=decision,
+        notes=tuple(str(notice) for notice in decision.notices),
+    )
+
+
+def of_plan(decision: plan.Plan, generation: int | None, *, notes: tuple[str, ...]) -> Report:
+    """The report of a plan that was carried out, or that had nothing to carry out."""
+    return Report(
+        decision.outcome,
+        sentence(decision, generation),
+        decision.revision,
+        generation,
+        decision,
+        notes=notes,
+        changed=decision.publishes,
+    )
+
+
+def not_recorded(finished: Report) -> Report:
+    """What was applied is live, but the record could not be written (faults.md B7)."""
+    return replace(finished, reason="AppliedNotRecorded", message=f"applied, not recorded: {finished.message}")
+
+
+def in_sync(remembered: record.Record) -> Report:
+    """The report of a pass that found nothing to do without reading anything."""
+    applied = remembered.applied
+    revision, generation = (applied.revision, applied.generation) if applied else ("", None)
+    text = _SENTENCES[plan.Outcome.IN_SYNC].format(revision=digest.short(revision), generation=_as_generation(generation))
+    return Report(plan.Outcome.IN_SYNC, text, revision, generation, notes=remembered.notes)
+
+
+_SENTENCES = {
+    plan.Outcome.IN_SYNC: "CONFIG_DIR shows revision {revision}{generation}",
+    plan.Outcome.RECORD_ONLY: "CONFIG_DIR already shows what revision {revision} asks for{generation}; recorded",
+    plan.Outcome.LEFTOVERS: "CONFIG_DIR shows revision {revision}{generation}; removed leftovers of a cut-off publish",
+    plan.Outcome.DRIFT_LEFT_ALONE: "CONFIG_DIR drifted from revision {revision}; left alone, because self_heal is off",
+    plan.Outcome.FIRST_PUBLISH: "published revision {revision}{generation} for the first time: {contents}",
+    plan.Outcome.SOURCE_CHANGED: "published revision {revision}{generation}: {contents}",
+    plan.Outcome.DRIFTED: "healed drift from revision {revision}{generation}: {contents}",
+    plan.Outcome.LAYOUT_DIFFERS: "adopted CONFIG_DIR's files for revision {revision}{generation}: {contents}",
+    plan.Outcome.DOUBTFUL_GENERATION: "published revision {revision}{generation} again: {contents}",
+}
+
+
+def sentence(decision: plan.Plan, generation: int | None) -> str:
+    """One sentence that says what a converged pass did, and with what."""
+    return _SENTENCES[decision.outcome].format(
+        revision=digest.short(decision.revision),
+        generation=_as_generation(generation),
+        contents=contents(part.item for part in decision.comparison.result if part.entry is not None),
+    )
+
+
+def contents(parts: Iterable[items.Item]) -> str:
+    """``11 functions, 10 routes, 1 table, 1 bucket, 1 layer``; defaults are not counted."""
+    counted = Counter(part.key.kind for part in parts)
+    shown = (items.Kind.FUNCTION, items.Kind.ROUTE, items.Kind.TABLE, items.Kind.BUCKET, items.Kind.LAYER)
+    return ", ".join(f"{counted[kind]} {kind}{'' if counted[kind] == 1 else 's'}" for kind in shown)
+
+
+def _as_generation(generation: int | None) -> str:
+    return f" as generation {generation}" if generation is not None else ""

@@ -1,0 +1,30 @@
+"""`controller rollback`: an earlier set of documents becomes live again, as a new generation (consumers.md GW3).
+
+Works without the source: the record holds the documents. The revision that was live is held until the source changes.
+"""
+
+from controller import clock, errors, executor, planning, report
+from controller.world import Request, RollbackWorld
+from core import plan, record, rollback
+
+
+def roll_back(world: RollbackWorld, request: Request, revision: str | None, *, reason: str) -> report.Report:
+    """Return to `revision` (None: the one before). Every expected failure is a report, as in a pass."""
+    target_revision = ""
+    try:
+        with world.exclusive():
+            look = world.look()
+            remembered = world.remember(with_items=False)
+            chosen = rollback.choose(world.applied_sets(), remembered.applied, revision)
+            if isinstance(chosen, str):
+                raise errors.ControllerError("NothingToRollBackTo", chosen)
+            target_revision = chosen.revision
+            situation = planning.decide_rollback(world, request, look, world.with_items(chosen))
+            holds = tuple(
+                record.Hold(bad, reason, clock.iso(world.now()))
+                for bad in rollback.to_hold(remembered.applied, remembered.attempted_revision, chosen)
+            )
+            return executor.carry_out(world, plan.make(situation), situation, holds=holds)
+    except errors.ControllerError as error:
+        world.fail(revision=target_revision, reason=error.reason, message=error.message)
+        return report.of_error(error, target_revision)

@@ -1,0 +1,43 @@
+"""Signals of a one-shot command (faults.md P16, L2).
+
+SIGTERM, SIGINT and SIGHUP end the work at once while it only reads; while it writes they wait until the generation and
+its record are complete, which takes well under a second. SIGUSR1 means "look now" to a running loop and nothing here.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from controller import errors
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Interruption:
+    """Turns signals into `errors.Interrupted`, except inside `deferred`. A second signal is as harmless as the first."""
+
+    def __init__(self) -> None:
+        self._deferred = False
+        self._ending = False
+
+    def install(self) -> None:
+        """Take over the signals of this process."""
+        for number in _ENDING:
+            signal.signal(number, self._arrived)
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Finish what is inside. A signal that came meanwhile cut nothing short, so it changes nothing."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def _arrived(self, signum: int, frame: FrameType | None) -> None:
+        del frame
+        if not self._deferred and not self._ending:
+            self._ending = True
+            raise errors.Interrupted(signum)
