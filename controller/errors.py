@@ -61,6 +61,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "NothingToRollBackTo": Meaning(77, _T, "`controller history` lists the revisions that were applied"),
     "SettingsInvalid": Meaning(78, _T, "`controller manifest schema --of settings` prints every key"),
     "StateNewer": Meaning(78, _T, "use the newer controller that wrote this state; nothing was touched"),
+    "StateUnreadable": Meaning(1, _R, "give this user access to the state directory; nothing was changed"),
+    "StateUnwritable": Meaning(1, _R, "free space in the state directory, or give this user access to it"),
     "PlanUnreadable": Meaning(65, _T, "make a new plan with `controller diff --out`"),
     "Unwritable": Meaning(1, _R, "choose a path that this user can write"),
     "AppliedNotRecorded": Meaning(1, _R, "free space in the state directory; the next run repairs the record"),

@@ -5,17 +5,19 @@ Implements `controller.world` over files, SQLite and the lock. Composes; decides
 
 import datetime
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, assert_never
+from typing import Self, assert_never
 
-from controller import clock, errors, fingerprint_store, settings, state, translate, writer
+from controller import clock, errors, fingerprint_store, memory, remembered, settings, signals, translate, writer
 from controller.sources import directory
 from controller.world import Acted, Fetched, Success
-from core import actions, conditions, desired, items, observed, plan, policy, record, runtime_config, secrets
-from manifests import checkout, config_dir, merge_lock
+from core import actions, conditions, desired, observed, policy, record, runtime_config, secrets
+from manifests import checkout, config_dir, config_items, merge_lock
 
 
 class Target:
@@ -25,28 +27,27 @@ class Target:
         self,
         configured: settings.Settings,
         *,
-        interruption: Any = None,
+        interruption: signals.Interruption | None = None,
         fresh: bool = False,
         machine: clock.Clock = clock.Clock(),
     ) -> None:
         if configured.config_dir is None:
-            raise errors.ControllerError("SettingsInvalid", "config_dir is not set: pass --config-dir")
+            raise errors.ControllerError("SettingsInvalid", "config_dir is not set: pass --config-dir DIR")
         self.config_dir = configured.config_dir
         self.state_dir = configured.state_dir or configured.config_dir / ".controller"
         self.name = configured.name
-        self.rules = policy.Policy(**configured.policy.model_dump())
+        self.rules = policy.Policy(**dict(configured.policy))
+        self.memory = memory.Memory(self.state_dir, machine=machine, keep_applied=configured.keep_applied)
         self._settings = configured
         self._clock = machine
         self._interruption = interruption
-        self._fresh = fresh
+        self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
         self._checkout: checkout.Checkout | None = None
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
-        self._state = state.State(self.state_dir, now=self._clock.utc, keep_applied=self._settings.keep_applied)
-        self._resources.callback(self._state.close)
-        self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=self._fresh)
         self._resources.callback(self._store.close)
+        self._resources.callback(self.memory.close)
         return self
 
     def __exit__(
@@ -57,52 +58,125 @@ class Target:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the kernel lock on CONFIG_DIR, creating the directory if only its last part is missing."""
-        with translate.manifests_errors():
-            writer.ensure_directory(self.config_dir)
-            lock = merge_lock.DirectoryLock(
-                self.config_dir,
-                wait_s=self._settings.lock_wait,
-                monotonic=self._clock.monotonic_s,
-                sleep=self._clock.sleep,
-            )
+        self._ensure_config_dir()
+        lock = merge_lock.DirectoryLock(
+            self.config_dir,
+            wait_s=self._settings.lock_wait,
+            monotonic=self._clock.monotonic_s,
+            sleep=self._clock.sleep,
+        )
+        with translate.failures():
             lock.acquire()
         try:
             yield
         finally:
             lock.release()
 
+    def _ensure_config_dir(self) -> None:
+        """A missing parent is more likely a typing error, or a volume that is not mounted, than a wish (A9)."""
+        if self.config_dir.is_dir():
+            return
+        try:
+            os.mkdir(self.config_dir, 0o755)
+        except FileExistsError:
+            raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: not a directory") from None
+        except OSError as error:
+            text = f"{self.config_dir}: {error.strerror} (errno {error.errno})"
+            raise errors.ControllerError("ConfigDirUnusable", text) from None
+
+    def finishing(self) -> AbstractContextManager[None]:
+        """Signals wait for what is inside."""
+        return self._interruption.deferred() if self._interruption else nullcontext()
+
+    def now(self) -> datetime.datetime:
+        """The wall clock in UTC."""
+        return self._clock.utc()
+
     def remember(self, *, with_items: bool) -> record.Record:
-        """The record. A suspension whose time is over does not count any more."""
-        with translate.state_errors():
-            return self._state.load(with_items=with_items)
+        """The record, with or without the items of the applied set."""
+        return self.memory.load(with_items=with_items)
+
+    def applied_sets(self) -> tuple[record.AppliedSet, ...]:
+        """Recorded sets, newest first, without their items."""
+        return self.memory.applied_sets()
+
+    def with_items(self, chosen: record.AppliedSet) -> record.AppliedSet:
+        """The same set with its items."""
+        return replace(chosen, items=self.memory.applied_items(chosen.id))
 
     def look(self) -> observed.Observed:
         """One look at CONFIG_DIR."""
-        with translate.manifests_errors():
+        with translate.failures():
             return config_dir.observe(self.config_dir)
 
     def fetch(self) -> Fetched:
         """Scan the directory source: stat calls when nothing moved."""
-        source = directory.locate(self._settings)
         rules = directory.rules(self._settings)
-        with translate.manifests_errors():
-            self._checkout = checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
-        required = self._checkout.required_secrets
+        with translate.failures():
+            source = directory.locate(self._settings)
+            found = checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
+        self._checkout = found
+        required = found.required_secrets
         return Fetched(
-            revision=self._checkout.revision,
-            rules_digest=rules.digest,
-            requirement=self._checkout.requirement,
-            missing_secrets=secrets.missing(required, self._secret_names()) if required else (),
+            revision=found.revision,
+            rules_digest=rules.rules_digest,
+            requirement=found.runtime_stack,
+            missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
 
     def read(self) -> desired.Desired:
         """Read the entries of the last fetch and fold them."""
-        assert self._checkout is not None  # noqa: S101 - `read` follows `fetch` in every flow
-        with translate.manifests_errors():
-            entries = checkout.load_entries(self._checkout, self._store)
+        found = self._checkout
+        assert found is not None  # noqa: S101 - `read` follows `fetch` in every flow
+        with translate.failures():
+            entries = checkout.load_entries(found, self._store)
         return runtime_config.fold(
-            entries,
-            revision=self._checkout.revision,
-            required_secrets=self._checkout.required_secrets,
-            warnings=self._checkout.warnings,
+            entries, revision=found.revision, required_secrets=found.required_secrets, warnings=found.warnings
         )
+
+    def seen(self, look: observed.Observed, known: record.Record) -> observed.ObservedItems:
+        """CONFIG_DIR's documents as items: from the record when the bytes are the recorded ones, else parsed."""
+        applied = known.applied
+        if applied is not None and dict(applied.document_digests) == dict(look.digests):
+            return observed.ObservedItems({part.item.key: part.item for part in applied.items})
+        rules = directory.rules(self._settings)
+        with translate.failures():
+            documents = config_dir.read_documents(self.config_dir)
+        return config_items.read(documents, allowed_names=rules.allowed_names)
+
+    def begin(self, revision: str) -> None:
+        """Note the attempt. A state directory that cannot be written must not stop the publish (faults.md B7)."""
+        with suppress(errors.ControllerError):
+            self.memory.attempt(revision)
+
+    def perform(self, action: actions.Action, known: record.Record) -> Acted | None:
+        """Do one action."""
+        scribe = writer.Writer(self.config_dir, self._clock, self._settings.lock_wait)
+        with translate.failures():
+            match action:
+                case actions.Publish():
+                    newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
+                    return scribe.publish(action, newest_mtime_s=newest_s)
+                case actions.Confirm():
+                    return scribe.confirm()
+                case actions.Sweep():
+                    scribe.sweep(action)
+                    return None
+                case _:
+                    assert_never(action)
+
+    def succeed(self, success: Success) -> bool:
+        """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
+        try:
+            self.memory.succeed(success)
+        except errors.ControllerError:
+            return False
+        self._store.flush()
+        return True
+
+    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
+        """Record a failure where there is a place to: nothing is created for it. Never raises (faults.md P15)."""
+        if self.config_dir.is_dir():
+            with suppress(errors.ControllerError):
+                self.memory.fail(revision=revision, reason=reason, message=message, doubtful=doubtful)
+            self._store.flush()

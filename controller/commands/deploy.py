@@ -21,7 +21,7 @@ from controller.commands import passes
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, artifact: Path, out: Path, no_cache: bool, **options: Any) -> int:
+def command(interruption: Any, /, artifact: Path, out: Path, no_cache: bool, **options: Any) -> int:
     """Apply the artifact of FILE to DIR: same documents, same guards and same record as `reconcile --once`."""
     flags = {
         **shared.flags(options),

@@ -17,7 +17,7 @@ from controller.commands import passes
 @shared.of_target
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, detailed_exitcode: bool, out: Path | None, **options: Any) -> int:
+def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **options: Any) -> int:
     """Show what `reconcile --once` would do, and why."""
     printer = shared.printer(options)
     with shared.open_target(options, interruption) as opened:

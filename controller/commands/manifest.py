@@ -67,7 +67,7 @@ def sync_ids(paths: tuple[Path, ...], artifact: tuple[Path, ...], check: bool, *
     if not files:
         raise click.UsageError("name at least one artifact.yml")
     printer = shared.printer(options)
-    differences = [(file, found) for file in files for found in directory.sync_ids(file, write=not check)]
+    differences = [(file, found) for file in files for found in directory.synchronise(file, write=not check)]
     payload = {
         "written": bool(differences) and not check,
         "differences": [
@@ -106,6 +106,6 @@ def discover(folder: Path, **options: Any) -> int:
             for candidate in found
         ]
     }
-    lines = [directory.describe(candidate) for candidate in found] or [f"{folder}: no artifact.yml below this folder"]
+    lines = [str(candidate) for candidate in found] or [f"{folder}: no artifact.yml below this folder"]
     shared.printer(options).result("discovery", payload, lines)
     return errors.OK

@@ -19,7 +19,7 @@ from controller.commands import passes
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, once: bool, plan: Path | None, detailed_exitcode: bool, **options: Any) -> int:
+def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitcode: bool, **options: Any) -> int:
     """Converge CONFIG_DIR with the source: read, compare, publish, record."""
     if not once:
         raise click.UsageError("staying converged is not part of this version: give --once and call it from a timer")

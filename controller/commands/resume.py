@@ -14,15 +14,15 @@ from controller.commands import options as shared
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, held: bool, **options: Any) -> int:
+def command(interruption: Any, /, held: bool, **options: Any) -> int:
     """Let passes change CONFIG_DIR again. Changes nothing by itself."""
     with shared.open_target(options, interruption) as opened, opened.exclusive():
         remembered = opened.remember(with_items=False)
         if held:
-            opened.release_holds()
+            opened.memory.release_holds()
             lifted = [f"hold on {hold.revision} lifted" for hold in remembered.holds]
         else:
-            opened.resume()
+            opened.memory.resume()
             lifted = ["suspension lifted"] if remembered.suspension else []
     shared.printer(options).result("resume", {"lifted": lifted}, lifted or ["there was nothing to lift"])
     return errors.OK

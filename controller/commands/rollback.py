@@ -16,7 +16,7 @@ from controller.commands import passes
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, revision: str | None, reason: str, **options: Any) -> int:
+def command(interruption: Any, /, revision: str | None, reason: str, **options: Any) -> int:
     """Publish the documents of an earlier REVISION (default: the one before) as a new generation, and hold the
     present one until the source changes. Needs no source."""
     with shared.open_target(options, interruption) as opened:

@@ -13,7 +13,7 @@ from core import digest
 @shared.of_target
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, **options: Any) -> int:
+def command(interruption: Any, /, **options: Any) -> int:
     """Show the target without changing anything: live revision and generation, the last attempt, holds, conditions."""
     with shared.open_target(options, interruption) as opened:
         remembered = opened.remember(with_items=False)

@@ -18,7 +18,7 @@ from core import record
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, reason: str, duration: str | None, owner: str, **options: Any) -> int:
+def command(interruption: Any, /, reason: str, duration: str | None, owner: str, **options: Any) -> int:
     """Refuse every pass until `controller resume`, or until the time is over."""
     try:
         length = settings.seconds(duration) if duration is not None else None
@@ -27,7 +27,7 @@ def command(interruption: Any, reason: str, duration: str | None, owner: str, **
     with shared.open_target(options, interruption) as opened, opened.exclusive():
         since = opened.now()
         until = clock.iso(since + datetime.timedelta(seconds=float(str(length)))) if length is not None else None
-        opened.suspend(record.Suspension(owner, reason, clock.iso(since), until))
+        opened.memory.suspend(record.Suspension(owner, reason, clock.iso(since), until))
     shared.printer(options).result(
         "suspension",
         {"owner": owner, "reason": reason, "until": until},

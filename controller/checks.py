@@ -1,0 +1,159 @@
+"""The checks of `controller doctor`: each looks at one thing that a pass needs and says the way out.
+
+A check that writes does so in a file of its own and removes it; the record and the documents are only read.
+"""
+
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controller import clock, errors, settings, target, translate
+from controller.sources import directory
+from manifests import atomic, merge_lock
+
+OK, WARN, FAIL = "ok", "warn", "FAIL"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: what was looked at, how it is, and what to do when it is not well."""
+
+    name: str
+    status: str
+    detail: str
+    hint: str = ""
+
+
+def run(config: Path | None, flags: Mapping[tuple[str, ...], Any]) -> tuple[Check, ...]:
+    """Every check. Without valid settings the ones that need them are left out, and the settings check says why."""
+    found = [_interpreter(), _yaml_scanner(), _tools()]
+    try:
+        configured = settings.load(config, flags)
+    except errors.ControllerError as error:
+        places = "; ".join(str(problem) for problem in error.problems)
+        return (*found, Check("settings", FAIL, f"{error.message}: {places}" if places else error.message, error.meaning.hint))
+    found.append(Check("settings", OK, str(config) if config else "flags, environment and defaults"))
+    found += _guarded("CONFIG_DIR", lambda: _config_dir(configured))
+    found += _guarded("record", lambda: _record(configured))
+    found += _guarded("source", lambda: _source(configured))
+    return tuple(found)
+
+
+def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+    try:
+        return list(check())
+    except errors.ControllerError as error:
+        return [Check(name, FAIL, error.message, error.meaning.hint)]
+
+
+def _interpreter() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info >= (3, 11):
+        return Check("python", OK, version)
+    return Check("python", FAIL, version, "install Python 3.11 or newer")
+
+
+def _yaml_scanner() -> Check:
+    try:
+        from manifests import yaml_text
+
+        yaml_text.parse(b"a: 1")
+    except ImportError:
+        return Check("yaml", FAIL, "the C scanner is missing", "install ruamel.yaml with its extra oldlibyaml")
+    return Check("yaml", OK, "C scanner")
+
+
+def _tools() -> Check:
+    """Nothing here needs them yet; a person who looks at this list wants to know all the same."""
+    found = [name for name in ("git", "docker") if shutil.which(name)]
+    return Check("tools", OK, f"{', '.join(found) or 'neither git nor docker'} found; neither is needed")
+
+
+def _config_dir(configured: settings.Settings) -> Iterator[Check]:
+    folder = configured.config_dir
+    if folder is None:
+        raise errors.ControllerError("SettingsInvalid", "config_dir is not set: pass --config-dir DIR")
+    if not folder.exists():
+        parent_is_there = folder.parent.is_dir()
+        yield Check(
+            "CONFIG_DIR",
+            WARN if parent_is_there else FAIL,
+            f"{folder} does not exist" + ("; the first pass creates it" if parent_is_there else ""),
+            "" if parent_is_there else f"create {folder.parent}, or mount it",
+        )
+        return
+    with target.Target(configured) as opened:
+        look = opened.look()
+    shown = "nothing published yet" if look.generation is None else f"generation {look.generation}"
+    yield Check("CONFIG_DIR", OK, f"{folder}: {shown}")
+    yield _file_system(folder)
+    yield _lock(folder)
+
+
+def _file_system(folder: Path) -> Check:
+    """What a publish needs of the file system: a file synced, a link renamed over another, a directory synced."""
+    name = f".controller-{secrets.token_hex(4)}.tmp"
+    try:
+        with atomic.opened(folder) as dir_fd:
+            try:
+                atomic.write_file(dir_fd, name, atomic.File(b"", 0))
+                atomic.swap_link(dir_fd, "nowhere", f"{name}-link", temp=f"{name}-new")
+                atomic.swap_link(dir_fd, "elsewhere", f"{name}-link", temp=f"{name}-new")
+                atomic.sync_directory(dir_fd)
+            finally:
+                for left in (name, f"{name}-link", f"{name}-new"):
+                    with suppress(OSError):
+                        atomic.remove(dir_fd, left)
+    except OSError as error:
+        hint = "make it writable for this user; a file system without links needs policy.publish: files"
+        return Check("file system", FAIL, f"{folder}: {error.strerror} (errno {error.errno})", hint)
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < 64 << 20:
+        return Check("file system", WARN, f"{free_bytes >> 20} MiB free", "free some space: a full disk stops a publish")
+    return Check("file system", OK, f"links, renames and syncs; {free_bytes >> 20} MiB free")
+
+
+def _lock(folder: Path) -> Check:
+    machine = clock.Clock()
+    lock = merge_lock.DirectoryLock(folder, wait_s=0, monotonic=machine.monotonic_s, sleep=machine.sleep)
+    try:
+        with translate.failures():
+            lock.acquire()
+    except errors.ControllerError as error:
+        return Check("lock", WARN, error.message, "another controller is at work, which is fine if you know of it")
+    lock.release()
+    return Check("lock", OK, "free")
+
+
+def _record(configured: settings.Settings) -> Iterator[Check]:
+    if configured.config_dir is None:
+        return
+    with target.Target(configured) as opened:
+        known = opened.remember(with_items=False)
+        place = opened.state_dir
+    if known.rebuilt:
+        yield Check("record", WARN, known.rebuilt, "the next pass sets it aside and rebuilds it")
+        return
+    if place.exists() and not os.access(place, os.W_OK):
+        yield Check("record", FAIL, f"{place} is not writable", "give this user access, or set state_dir")
+        return
+    yield Check("record", OK, f"{place}: " + ("nothing applied yet" if known.applied is None else known.applied.revision))
+
+
+def _source(configured: settings.Settings) -> Iterator[Check]:
+    if configured.source.directory is None:
+        yield Check("source", WARN, "no source is set", "pass --source DIR to check one")
+        return
+    with translate.failures():
+        located = directory.locate(configured)
+    result = directory.validate(located.root / located.manifest, directory.rules(configured))
+    if result.invalid:
+        yield Check("source", FAIL, f"{result.path} breaks the contract", errors.MEANINGS["ArtifactInvalid"].hint)
+    else:
+        yield Check("source", OK, f"{result.path}: {result.contents}")

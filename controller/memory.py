@@ -1,0 +1,124 @@
+"""From passes to the record and back: what `controller.state` keeps, in the words of a pass.
+
+Turns an ended pass into conditions, history, events and holds; translates the state's failures at this boundary.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller import clock, errors, history, remembered, state
+from controller.world import Success
+from core import conditions, record
+
+
+class Memory:
+    """The record of one target."""
+
+    def __init__(self, directory: Path, *, machine: clock.Clock, keep_applied: int) -> None:
+        self._state = state.State(directory, now=machine.utc, keep_applied=keep_applied)
+        self._clock = machine
+
+    def close(self) -> None:
+        """Close the database."""
+        self._state.close()
+
+    def load(self, *, with_items: bool) -> record.Record:
+        """The record. Raises `ControllerError`: written by a newer controller, or out of reach."""
+        with _failures():
+            return self._state.load(with_items=with_items)
+
+    def applied_sets(self) -> tuple[record.AppliedSet, ...]:
+        """Recorded sets, newest first, without their items."""
+        with _failures():
+            return self._state.applied_sets()
+
+    def applied_items(self, set_id: int) -> tuple[record.AppliedItem, ...]:
+        """The items of one recorded set."""
+        with _failures():
+            return self._state.applied_items(set_id)
+
+    def passes(self, limit: int) -> tuple[history.HistoryRow, ...]:
+        """How the last passes ended, newest first."""
+        with _failures():
+            return self._state.history(limit)
+
+    def events(self, limit: int) -> tuple[history.EventRow, ...]:
+        """What happened to single things, newest first."""
+        with _failures():
+            return self._state.events(limit)
+
+    def attempt(self, revision: str) -> None:
+        """A revision is about to be applied."""
+        with _failures():
+            self._state.record_attempt(revision)
+
+    def succeed(self, success: Success) -> None:
+        """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
+        decision, acted = success.decision, success.acted
+        result = conditions.Result(True, decision.outcome, success.message, decision.revision)
+        with _failures():
+            before = self._state.load(with_items=False)
+            self._state.record_success(
+                remembered.Success(
+                    revision=decision.revision,
+                    generation=acted.generation or 0,
+                    desired_digest=decision.preconditions.desired_digest,
+                    document_digests=acted.document_digests,
+                    items=decision.comparison.result,
+                    pass_digest=success.pass_digest,
+                    newest_mtime_s=max(acted.newest_mtime_s, before.newest_mtime_s),
+                    conditions=conditions.after(result, before.conditions, now=clock.iso(self._clock.utc())),
+                    reason=decision.outcome,
+                    message=success.message,
+                    notes=tuple(str(notice) for notice in decision.notices),
+                    holds=success.holds,
+                    events=tuple(_events(success)),
+                )
+            )
+            for hold in before.holds:
+                if not success.holds or hold.revision == decision.revision:
+                    self._state.release(hold.revision)
+
+    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None) -> None:
+        """A pass ended otherwise."""
+        result = conditions.Result(False, reason, message, revision)
+        with _failures():
+            before = self._state.load(with_items=False)
+            after = conditions.after(result, before.conditions, now=clock.iso(self._clock.utc()))
+            self._state.record_failure(remembered.Failure(revision, reason, message, after, doubtful))
+
+    def suspend(self, suspension: record.Suspension) -> None:
+        """Refuse every pass from now on."""
+        with _failures():
+            self._state.suspend(suspension)
+
+    def resume(self) -> None:
+        """Lift the suspension."""
+        with _failures():
+            self._state.resume()
+
+    def release_holds(self) -> None:
+        """Lift every hold."""
+        with _failures():
+            self._state.release(None)
+
+
+def _events(success: Success) -> Iterator[history.Event]:
+    if success.decision.publishes:
+        for change in success.decision.comparison.changes:
+            yield history.Event(
+                str(change.reason), f"{change.key.kind} {change.key.name}", f"{change.operation} {change.effect}"
+            )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    try:
+        yield
+    except state.StateNewer as error:
+        raise errors.ControllerError("StateNewer", str(error)) from None
+    except state.StateUnreadable as error:
+        raise errors.ControllerError("StateUnreadable", str(error)) from None
+    except state.StateUnwritable as error:
+        raise errors.ControllerError("StateUnwritable", str(error)) from None

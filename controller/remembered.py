@@ -1,0 +1,154 @@
+"""What is stored of a target, and how each thing that happens changes it. Pure values; `controller.state` keeps them.
+
+Owns the rules of remembering: which applied sets are kept, what a success clears, what a failure leaves. Shared by the
+real store and by the one in memory that tests use.
+"""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from controller import clock
+from controller.history import APPLIED, FAILED, Event, HistoryRow
+from core import items, record
+
+
+@dataclass(frozen=True, slots=True)
+class Success:
+    """A pass that ended converged.
+
+    `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
+    to those that stand; `events` are what happened to single things.
+    """
+
+    revision: str
+    generation: int
+    desired_digest: str
+    document_digests: Mapping[items.Document, str]
+    items: tuple[record.AppliedItem, ...]
+    pass_digest: str
+    newest_mtime_s: int
+    conditions: Mapping[str, record.Condition]
+    reason: str
+    message: str
+    notes: tuple[str, ...] = ()
+    holds: tuple[record.Hold, ...] = ()
+    events: tuple[Event, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A pass that ended otherwise. `doubtful_generation` is set when a failed fsync left one in doubt; None leaves what
+    is remembered about that."""
+
+    revision: str
+    reason: str
+    message: str
+    conditions: Mapping[str, record.Condition]
+    doubtful_generation: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSet:
+    """An applied set without its items, and the digest that these are stored under."""
+
+    applied: record.AppliedSet
+    items_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The whole memory of a target but for items, history and events.
+
+    `facts` has no `applied` of its own: the first of `sets` (newest first) is the live one.
+    """
+
+    facts: record.Record = record.Record()
+    sets: tuple[StoredSet, ...] = ()
+
+    def as_record(self, now: datetime.datetime) -> record.Record:
+        """The record as passes see it: a suspension whose time is over does not count any more."""
+        applied = self.sets[0].applied if self.sets else None
+        suspension = self.facts.suspension
+        if suspension is not None and suspension.until is not None and suspension.until <= clock.iso(now):
+            suspension = None
+        return replace(self.facts, applied=applied, suspension=suspension)
+
+    def find(self, set_id: int) -> StoredSet | None:
+        """The stored set with this id."""
+        return next((stored for stored in self.sets if stored.applied.id == set_id), None)
+
+
+def row_of_success(success: Success, at: str) -> HistoryRow:
+    """What the history says of a success; the table gives the id."""
+    return HistoryRow(
+        0, APPLIED, success.revision, success.reason, success.message, success.generation, first_at=at, last_at=at
+    )
+
+
+def row_of_failure(failure: Failure, at: str) -> HistoryRow:
+    """What the history says of a failure; the table gives the id."""
+    return HistoryRow(0, FAILED, failure.revision, failure.reason, failure.message, first_at=at, last_at=at)
+
+
+def after_attempt(stored: Stored, revision: str) -> Stored:
+    """Acting on a revision is about to begin."""
+    return replace(stored, facts=replace(stored.facts, attempted_revision=revision))
+
+
+def after_success(stored: Stored, success: Success, *, items_digest: str, at: str, keep: int) -> Stored:
+    """A set is live. The newest `keep` sets with different documents are kept: one that came back moves to the front."""
+    digests = dict(success.document_digests)
+    applied = record.AppliedSet(
+        id=max((known.applied.id for known in stored.sets), default=0) + 1,
+        revision=success.revision,
+        generation=success.generation,
+        desired_digest=success.desired_digest,
+        document_digests=digests,
+        applied_at=at,
+    )
+    others = [known for known in stored.sets if known.applied.document_digests != digests]
+    facts = replace(
+        stored.facts,
+        attempted_revision=success.revision,
+        pass_digest=success.pass_digest,
+        notes=success.notes,
+        newest_mtime_s=success.newest_mtime_s,
+        doubtful_generation=None,
+        holds=_merged(stored.facts.holds, success.holds),
+        conditions=dict(success.conditions),
+        rebuilt="",
+    )
+    return Stored(facts, (StoredSet(applied, items_digest), *others)[:keep])
+
+
+def after_failure(stored: Stored, failure: Failure) -> Stored:
+    """Nothing new is live for certain; what was applied before is still remembered as applied."""
+    doubtful = failure.doubtful_generation
+    facts = replace(
+        stored.facts,
+        conditions=dict(failure.conditions),
+        doubtful_generation=stored.facts.doubtful_generation if doubtful is None else doubtful,
+    )
+    return replace(stored, facts=facts)
+
+
+def after_hold(stored: Stored, hold: record.Hold) -> Stored:
+    """One more revision must not be applied; the newer reason counts."""
+    return replace(stored, facts=replace(stored.facts, holds=_merged(stored.facts.holds, (hold,))))
+
+
+def after_release(stored: Stored, revision: str | None) -> Stored:
+    """One revision, or with None every one, may be applied again."""
+    left = tuple(hold for hold in stored.facts.holds if revision is not None and hold.revision != revision)
+    return replace(stored, facts=replace(stored.facts, holds=left))
+
+
+def after_suspension(stored: Stored, suspension: record.Suspension | None) -> Stored:
+    """A person says "not now", or with None "go on"."""
+    return replace(stored, facts=replace(stored.facts, suspension=suspension))
+
+
+def _merged(standing: tuple[record.Hold, ...], new: tuple[record.Hold, ...]) -> tuple[record.Hold, ...]:
+    revisions = {hold.revision for hold in new}
+    return (*(hold for hold in standing if hold.revision not in revisions), *new)

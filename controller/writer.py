@@ -1,0 +1,84 @@
+"""Writing CONFIG_DIR: the actions of a plan, under the contract's lock.
+
+Chooses numbers and times by the rules of `core.publishing` and calls the publish protocol of `manifests`; records
+nothing. The caller holds the kernel lock on the directory.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from controller import clock, errors, failpoints, translate
+from controller.world import Acted
+from core import actions, digest, items, policy, publishing
+from manifests import config_dir, generation, merge_lock, plain_files
+from manifests import errors as manifests_errors
+
+
+class PublishFailed(errors.ControllerError):
+    """A step of a publish failed. `doubtful` is the generation that consumers may see although it may not be on the
+    disk; None when they see the previous one."""
+
+    def __init__(self, message: str, doubtful: int | None) -> None:
+        super().__init__("PublishFailed", message)
+        self.doubtful = doubtful
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Performs actions at one CONFIG_DIR. `lock_wait_s` is how long an older applier is waited for."""
+
+    config_dir: Path
+    machine: clock.Clock
+    lock_wait_s: float
+
+    def publish(self, action: actions.Publish, *, newest_mtime_s: int) -> Acted:
+        """Make the documents visible. `newest_mtime_s` is the newest time that any consumer may have seen."""
+        mtime_s = publishing.next_mtime_s(self.machine.now_s(), newest_mtime_s)
+        self.machine.sleep(publishing.wait_s(self.machine.now_s(), mtime_s))
+        number: int | None = None
+        with self._locked():
+            if action.mode is policy.PublishMode.GENERATION:
+                look = config_dir.observe(self.config_dir)
+                number = generation.publish(
+                    self.config_dir,
+                    action.documents,
+                    number=publishing.next_number(look.generations),
+                    mtime_s=mtime_s,
+                    on_step=failpoints.reach,
+                )
+            else:
+                plain_files.publish(self.config_dir, action.documents, mtime_s=mtime_s, on_step=failpoints.reach)
+        return Acted(number, mtime_s, digests(action.documents))
+
+    def confirm(self) -> Acted:
+        """Make durable what is visible already, and tell what it is."""
+        with self._locked():
+            generation.make_durable(self.config_dir, failpoints.reach)
+            look = config_dir.observe(self.config_dir)
+        shown = {document: found for document, found in look.digests.items() if found is not None}
+        return Acted(look.generation, look.newest_mtime_s, shown)
+
+    def sweep(self, action: actions.Sweep) -> None:
+        """Remove leftovers of interrupted publishes."""
+        with self._locked():
+            generation.sweep(self.config_dir, action.names)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """The contract's lock around one action; a failed step becomes a failure of the pass."""
+        try:
+            with translate.failures(), merge_lock.merge_lock(
+                self.config_dir, wait_s=self.lock_wait_s, clock=self.machine
+            ):
+                yield
+        except manifests_errors.PublishError as error:
+            raise PublishFailed(str(error), error.generation if error.flipped else None) from None
+        except failpoints.FailpointReached as error:
+            raise PublishFailed(str(error), None) from None
+
+
+def digests(documents: Mapping[items.Document, bytes]) -> Mapping[items.Document, str]:
+    """The digest of each document's bytes, as the record keeps them."""
+    return {document: digest.of_bytes(content) for document, content in documents.items()}

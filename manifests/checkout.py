@@ -1,0 +1,320 @@
+"""From a source's folder to a revision, and from there to entries that can be folded.
+
+`scan` looks at every path (`manifests.survey`), takes each file's digest from the store or reads it once
+(`manifests.contents`), then looks again: only when both looks agree was there a moment at which the source was just
+so (faults.md C6). The revision is the digest of it all. `load_entries` brings the documents as items, from the store
+or parsed. An unchanged source costs stat calls, a changed entry costs that entry. Writes nothing but the store.
+"""
+
+import contextlib
+import posixpath
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from core import compatibility, desired, digest, grammar, items, problems
+from manifests import (
+    artifact_file,
+    contents,
+    entry_files,
+    fingerprint,
+    places,
+    source_errors,
+    survey,
+    yaml_builder,
+)
+
+CONTENT_VERSION = 1
+"""To be raised with every change of what is read from a document, or of how an item is rendered: whatever is stored is
+then made anew."""
+
+ATTEMPTS = 3
+"""How often a source that changes under the reader is read before giving up."""
+
+Source = survey.Source
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the outcome of reading depends on besides the bytes. `allowed_names` are those of consumers.md GW11."""
+
+    require_ids: bool = True
+    allowed_names: frozenset[str] = grammar.DEFAULT_NAMES
+    limits: yaml_builder.Limits = yaml_builder.DEFAULT_LIMITS
+
+    @property
+    def rules_digest(self) -> str:
+        """Covers all of it, and the version of this program's reading."""
+        names = sorted(self.allowed_names)
+        return digest.of_parts((str(CONTENT_VERSION), str(self.require_ids), repr(self.limits), *names))
+
+
+DEFAULT_RULES = Rules()
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One document as the scan found it."""
+
+    document: items.Document
+    digest: str
+    address: survey.Address
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRef:
+    """One entry whose paths are all in order. `config_dir` is as the user would type it; `builds` are the names below
+    `functions/` that hold a Dockerfile, whether or not such a function is declared."""
+
+    id: str
+    config_dir: str
+    documents: tuple[DocumentRef, ...]
+    builds: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkout:
+    """What a source held at one moment. `required_secrets` are names, each once, in the order of the entries;
+    `warnings` are the manifest's. `held` are bytes that the scan had to read, by digest."""
+
+    revision: str
+    project: str
+    env: str
+    mode: str
+    runtime_stack: compatibility.Requirement | None
+    entries: tuple[EntryRef, ...]
+    required_secrets: tuple[str, ...]
+    warnings: tuple[problems.Problem, ...]
+    source: Source = field(repr=False)
+    rules: Rules = field(repr=False)
+    held: Mapping[str, bytes] = field(repr=False, compare=False)
+
+
+def scan(
+    source: Source, store: fingerprint.Store, *, now_ns: Callable[[], int], rules: Rules = DEFAULT_RULES
+) -> Checkout:
+    """Resolve a source to a revision. `now_ns` is the wall clock in nanoseconds.
+
+    Raises `SourceMissing`, `SourceEmpty`, `SourceUnreadable`, `SourceUnstable`, or `ArtifactInvalid` with every
+    problem of the manifest; when that is in order, with every path problem of every entry and every problem of the
+    documents that can be reached.
+    """
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(contents.ChangedMeanwhile), _opened(source) as tree:
+            read = contents.Contents(tree, store, now_ns=now_ns, max_bytes=rules.limits.max_bytes)
+            return _Scan(tree, store, rules, read).checkout()
+    raise _unstable(source)
+
+
+def load_entries(checkout: Checkout, store: fingerprint.Store) -> tuple[desired.Entry, ...]:
+    """The entries in the order of the manifest, ready to be folded.
+
+    Raises `ArtifactInvalid` with every problem of every entry, and `SourceUnstable` when a document is no longer the
+    one that the revision stands for.
+    """
+    loaded, found = _load(checkout, store)
+    if places.has_errors(found):
+        raise source_errors.ArtifactInvalid(found)
+    return loaded
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """One reading of a source, from the first look to the second."""
+
+    tree: survey.Tree
+    store: fingerprint.Store
+    rules: Rules
+    contents: contents.Contents
+
+    def checkout(self) -> Checkout:
+        """See `scan`. Raises `ChangedMeanwhile` too."""
+        seen = self._manifest_stamp()
+        with _manifest_refused(self.tree):
+            manifest_digest = self.contents.digest(self.tree.manifest, seen)
+        reading = self._manifest(manifest_digest)
+        look = survey.Look() if reading.manifest is None else self._look(reading.manifest)
+        entries, refusals = self._entries(reading.manifest, look)
+        self.contents.confirm()
+        again = look if reading.manifest is None else self._look(reading.manifest)
+        if self._manifest_stamp() != seen or again != look:
+            raise contents.ChangedMeanwhile
+        if reading.manifest is None:
+            raise source_errors.ArtifactInvalid(reading.problems)
+        found = self._found(reading.manifest, reading.problems, entries, _revision(manifest_digest, entries, look))
+        if refusals:
+            raise _refused(refusals, (*reading.problems, *_load(found, self.store)[1]))
+        return found
+
+    def _manifest_stamp(self) -> fingerprint.Fingerprint:
+        with _manifest_refused(self.tree):
+            return self.tree.stamp(self.tree.manifest, self.tree.root.stat(self.tree.manifest.inner))
+
+    def _manifest(self, content_digest: str) -> artifact_file.Reading:
+        """The manifest, from the store or parsed."""
+        key = digest.of_parts(("manifest", self.rules.rules_digest, content_digest))
+        file = self.tree.manifest.shown
+        packed = fingerprint.unseal(self.store.content(key))
+        if packed is not None:
+            return artifact_file.unpack(packed, file=file)
+        content = self.contents.bytes_of(self.tree.manifest, content_digest)
+        rules = self.rules
+        reading = artifact_file.read(content, file=file, require_ids=rules.require_ids, limits=rules.limits)
+        self.store.put_content(key, fingerprint.seal(artifact_file.pack(reading)))
+        return reading
+
+    def _look(self, manifest: artifact_file.ArtifactFile) -> survey.Look:
+        return survey.look(self.tree, manifest, max_bytes=self.rules.limits.max_bytes)
+
+    def _entries(
+        self, manifest: artifact_file.ArtifactFile | None, look: survey.Look
+    ) -> tuple[list[EntryRef], list[survey.Refusal]]:
+        """The entries whose files can be read, and everything that stands against the others."""
+        entries: list[EntryRef] = []
+        refusals = list(look.refusals)
+        for position, paths in enumerate(look.entries):
+            if manifest is None or paths is None:
+                continue
+            entry = manifest.entries[position]
+            try:
+                documents = tuple(
+                    DocumentRef(each.document, self.contents.digest(each.address, each.seen), each.address)
+                    for each in paths.documents
+                )
+            except source_errors.PathUnreadable as error:
+                refusals.append(survey.refusal(self.tree, entry, position, key="runtime_config_dir", error=error))
+                continue
+            entries.append(EntryRef(entry.id, paths.config_dir, documents, paths.builds))
+        return entries, refusals
+
+    def _found(
+        self,
+        manifest: artifact_file.ArtifactFile,
+        warnings: tuple[problems.Problem, ...],
+        entries: Sequence[EntryRef],
+        revision: str,
+    ) -> Checkout:
+        secrets = dict.fromkeys(name for entry in manifest.entries for name in entry.required_secret_env)
+        return Checkout(
+            revision=revision,
+            project=manifest.project,
+            env=manifest.env,
+            mode=manifest.mode,
+            runtime_stack=manifest.runtime_stack,
+            entries=tuple(entries),
+            required_secrets=tuple(secrets),
+            warnings=warnings,
+            source=self.tree.source,
+            rules=self.rules,
+            held=self.contents.held,
+        )
+
+
+def _revision(manifest_digest: str, entries: Sequence[EntryRef], look: survey.Look) -> str:
+    """Covers every byte and every name that the outcome depends on, in order, and not where the source stands."""
+    parts = ["manifest", manifest_digest]
+    for entry, paths in zip(entries, filter(None, look.entries), strict=False):
+        parts += ["entry", paths.identity]
+        parts += [part for ref in entry.documents for part in (ref.document, ref.digest)]
+        parts += ["builds", str(len(entry.builds)), *entry.builds]
+    return digest.of_parts(parts)
+
+
+def _load(
+    checkout: Checkout, store: fingerprint.Store
+) -> tuple[tuple[desired.Entry, ...], tuple[problems.Problem, ...]]:
+    """The entries that are in order, and the problems of all of them."""
+    rules_digest = checkout.rules.rules_digest
+    keys = [_content_key(entry, rules_digest) for entry in checkout.entries]
+    store.prefetch(keys)
+    loaded: list[desired.Entry] = []
+    found: list[problems.Problem] = []
+    for entry, key in zip(checkout.entries, keys, strict=True):
+        packed = fingerprint.unseal(store.content(key))
+        if packed is None:
+            reading = _read_entry(checkout, entry, store)
+            store.put_content(key, fingerprint.seal(entry_files.pack(reading)))
+        else:
+            reading = entry_files.unpack(packed, folder=entry.config_dir)
+        found.extend(reading.problems)
+        if reading.content is not None:
+            declared = {item.key.name for item in reading.content.items if item.key.kind is items.Kind.FUNCTION}
+            builds = tuple(name for name in entry.builds if name in declared)
+            loaded.append(desired.Entry(entry.id, entry.config_dir, reading.content, builds))
+    return tuple(loaded), tuple(found)
+
+
+def _content_key(entry: EntryRef, rules_digest: str) -> str:
+    """Under which the store keeps what these documents say: the same for the same bytes, wherever they stand."""
+    parts = (part for ref in entry.documents for part in (ref.document, ref.digest))
+    return digest.of_parts(("entry", rules_digest, *parts))
+
+
+def _read_entry(checkout: Checkout, entry: EntryRef, store: fingerprint.Store) -> entry_files.Reading:
+    rules = checkout.rules
+    documents = {ref.document: _bytes_of(checkout, ref, store) for ref in entry.documents}
+    return entry_files.read(documents, folder=entry.config_dir, allowed_names=rules.allowed_names, limits=rules.limits)
+
+
+def _bytes_of(checkout: Checkout, ref: DocumentRef, store: fingerprint.Store) -> bytes:
+    held = checkout.held.get(ref.digest)
+    if held is not None:
+        return held
+    try:
+        with _opened(checkout.source) as tree:
+            return contents.reread(
+                tree, ref.address, ref.digest, store=store, max_bytes=checkout.rules.limits.max_bytes
+            )
+    except contents.ChangedMeanwhile:
+        raise _unstable(checkout.source) from None
+
+
+@contextlib.contextmanager
+def _opened(source: Source) -> Iterator[survey.Tree]:
+    """The source's tree. Raises `SourceMissing` and `SourceUnreadable`."""
+    try:
+        tree = survey.Tree(source)
+    except (source_errors.PathMissing, source_errors.NotPlain) as error:
+        raise source_errors.SourceMissing(str(error)) from error
+    except source_errors.PathError as error:
+        raise source_errors.SourceUnreadable(str(error)) from error
+    with tree:
+        yield tree
+
+
+@contextlib.contextmanager
+def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
+    """What is wrong with the path of artifact.yml, as what that means for the source."""
+    try:
+        yield
+    except source_errors.PathMissing as error:
+        raise source_errors.SourceEmpty(_emptiness(tree)) from error
+    except source_errors.PathUnreadable as error:
+        raise source_errors.SourceUnreadable(str(error)) from error
+    except source_errors.PathError as error:
+        problem = problems.Problem(error.shown, 0, 0, "", error.words)
+        raise source_errors.ArtifactInvalid((problem,)) from error
+
+
+def _emptiness(tree: survey.Tree) -> str:
+    """Empty, perhaps because it is not mounted (yet), or just without a manifest: faults.md C1."""
+    with contextlib.suppress(source_errors.PathError):
+        if not tree.root.names(tree.place(".")):
+            return f"{tree.source.root} is empty: not mounted, or not filled yet"
+    return f"{tree.source.root} has no {posixpath.normpath(tree.source.manifest)}"
+
+
+def _refused(
+    refusals: Sequence[survey.Refusal], others: Sequence[problems.Problem]
+) -> source_errors.SourceUnreadable | source_errors.ArtifactInvalid:
+    """Permission is the source's trouble as long as nothing else is wrong; a broken contract is the artifact's."""
+    found = (*(refusal.problem for refusal in refusals), *others)
+    denied = [refusal.error for refusal in refusals if isinstance(refusal.error, source_errors.PathUnreadable)]
+    if len(denied) == len(refusals) and not places.has_errors(others):
+        return source_errors.SourceUnreadable("; ".join(map(str, denied)), found)
+    return source_errors.ArtifactInvalid(found)
+
+
+def _unstable(source: Source) -> source_errors.SourceUnstable:
+    return source_errors.SourceUnstable(
+        f"{source.root} changed while it was read, {ATTEMPTS} times in a row: try again once its writer has finished"
+    )
