@@ -4,9 +4,9 @@ A check that writes does so in a file of its own and removes it; the record and 
 """
 
 import os
+import platform
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,7 +37,10 @@ def run(config: Path | None, flags: Mapping[tuple[str, ...], Any]) -> tuple[Chec
         configured = settings.load(config, flags)
     except errors.ControllerError as error:
         places = "; ".join(str(problem) for problem in error.problems)
-        return (*found, Check("settings", FAIL, f"{error.message}: {places}" if places else error.message, error.meaning.hint))
+        return (
+            *found,
+            Check("settings", FAIL, f"{error.message}: {places}" if places else error.message, error.meaning.hint),
+        )
     found.append(Check("settings", OK, str(config) if config else "flags, environment and defaults"))
     found += _guarded("CONFIG_DIR", lambda: _config_dir(configured))
     found += _guarded("record", lambda: _record(configured))
@@ -53,10 +56,8 @@ def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
 
 
 def _interpreter() -> Check:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info >= (3, 11):
-        return Check("python", OK, version)
-    return Check("python", FAIL, version, "install Python 3.11 or newer")
+    """The package refuses to install on an older one, so this line is for bug reports."""
+    return Check("python", OK, platform.python_version())
 
 
 def _yaml_scanner() -> Check:
@@ -115,7 +116,9 @@ def _file_system(folder: Path) -> Check:
         return Check("file system", FAIL, f"{folder}: {error.strerror} (errno {error.errno})", hint)
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes < 64 << 20:
-        return Check("file system", WARN, f"{free_bytes >> 20} MiB free", "free some space: a full disk stops a publish")
+        return Check(
+            "file system", WARN, f"{free_bytes >> 20} MiB free", "free some space: a full disk stops a publish"
+        )
     return Check("file system", OK, f"links, renames and syncs; {free_bytes >> 20} MiB free")
 
 
@@ -143,7 +146,9 @@ def _record(configured: settings.Settings) -> Iterator[Check]:
     if place.exists() and not os.access(place, os.W_OK):
         yield Check("record", FAIL, f"{place} is not writable", "give this user access, or set state_dir")
         return
-    yield Check("record", OK, f"{place}: " + ("nothing applied yet" if known.applied is None else known.applied.revision))
+    yield Check(
+        "record", OK, f"{place}: " + ("nothing applied yet" if known.applied is None else known.applied.revision)
+    )
 
 
 def _source(configured: settings.Settings) -> Iterator[Check]:

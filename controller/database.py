@@ -33,7 +33,6 @@ _OUT_OF_REACH = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
-_TRUNCATED = frozenset({sqlite3.SQLITE_IOERR_SHORT_READ, sqlite3.SQLITE_IOERR_CORRUPTFS})
 
 
 class Damaged(Exception):
@@ -46,16 +45,15 @@ def connect(path: Path, *, durable: bool = True) -> sqlite3.Connection:
     Text comes back as bytes, so that a flipped byte never becomes a decoding error. Without `durable` nothing is ever
     synced: for caches and for tests.
     """
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
-    )
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    connection = sqlite3.connect(address, uri=True, timeout=BUSY_S, isolation_level=None)
     connection.text_factory = bytes
     try:
         connection.execute("PRAGMA temp_store=MEMORY")
         connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
         if not durable:
             connection.execute("PRAGMA journal_mode=MEMORY")
-    except sqlite3.Error:
+    except BaseException:
         connection.close()
         raise
     return connection
@@ -76,16 +74,19 @@ def transaction(connection: sqlite3.Connection, kind: str = "IMMEDIATE") -> Iter
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
-            with suppress(sqlite3.Error):
+            with suppress(sqlite3.Error, UnicodeDecodeError):
                 connection.execute("ROLLBACK")
         raise
 
 
-def means_damage(error: sqlite3.DatabaseError, path: Path) -> bool:
-    """Whether the error says that the content is wrong, not that it can't be had now (faults.md B4, B7)."""
+def means_damage(error: Exception, path: Path) -> bool:
+    """Whether the error says that the content is wrong, not that it can't be had now (faults.md B4, B7).
+
+    A UnicodeDecodeError is damage too: SQLite quotes what it found in its message, and that need not be text.
+    """
+    if isinstance(error, OSError):
+        return False
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-    if code in _TRUNCATED:
-        return True
     if code == sqlite3.SQLITE_READONLY:
         # A file that may be written, and yet SQLite will not: its header claims a format of the future.
         return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
@@ -132,11 +133,16 @@ def set_aside(path: Path, stamp: str) -> None:
     for ending in (*COMPANIONS, ""):
         with suppress(FileNotFoundError):
             os.rename(f"{path}{ending}", f"{target}{ending}")
-    kept = sorted(path.parent.glob(f"{path.name}.corrupt-*Z"))
-    for old in kept[:-KEEP_SET_ASIDE]:
-        for part in (*companions(old), old):
+    bad = sorted(path.parent.glob(f"{path.name}.corrupt-*"))
+    old = sorted({_stamp_of(one) for one in bad})[:-KEEP_SET_ASIDE]
+    for one in bad:
+        if _stamp_of(one) in old:
             with suppress(OSError):
-                part.unlink()
+                one.unlink()
+
+
+def _stamp_of(aside: Path) -> str:
+    return aside.name.rpartition(".corrupt-")[2].partition("-")[0]
 
 
 def companions(path: Path) -> tuple[Path, ...]:

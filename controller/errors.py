@@ -38,7 +38,9 @@ _T, _R = Disposition.TERMINAL, Disposition.TRANSIENT
 
 MEANINGS: Mapping[str, Meaning] = {
     "Usage": Meaning(USAGE, _T, "see `controller COMMAND --help`"),
-    "ArtifactInvalid": Meaning(65, _T, "correct the places named above; `controller manifest validate` checks them all"),
+    "ArtifactInvalid": Meaning(
+        65, _T, "correct the places named above; `controller manifest validate` checks them all"
+    ),
     "NoManifest": Meaning(65, _T, "name the file with --manifest, or correct --project and --env"),
     "AmbiguousManifest": Meaning(65, _T, "choose one with --manifest, --project or --env"),
     "IdsDiffer": Meaning(65, _T, "run `controller manifest sync-ids` to write them"),
@@ -83,6 +85,15 @@ class ControllerError(Exception):
     def meaning(self) -> Meaning:
         """The row of the table for this error."""
         return MEANINGS[self.reason]
+
+
+class PublishFailed(ControllerError):
+    """A step of a publish failed. `doubtful` is the generation that consumers may see although it may not be on the
+    disk; None when they see the previous one."""
+
+    def __init__(self, message: str, doubtful: int | None) -> None:
+        super().__init__("PublishFailed", message)
+        self.doubtful = doubtful
 
 
 class Interrupted(BaseException):

@@ -1,7 +1,7 @@
 """Carries a plan out, action by action, and records how it ended. Decides nothing: no action is added, left out or
 reordered here."""
 
-from controller import failpoints, report
+from controller import errors, failpoints, report
 from controller.failpoints import Step
 from controller.world import Acted, Success, World
 from core import plan, record
@@ -35,10 +35,20 @@ def carry_out(
                 pass_digest=situation.pass_digest,
                 message=finished.message,
                 holds=holds,
+                rollback=situation.rollback,
             )
         )
         failpoints.reach(Step.RECORDED)
     return finished if recorded else report.not_recorded(finished)
+
+
+def failed(world: World, error: errors.ControllerError, revision: str) -> report.Report:
+    """Record how a pass failed, and report it. Who does not hold the lock writes nothing, so a busy lock is not
+    recorded."""
+    if error.reason != "LockBusy":
+        doubtful = error.doubtful if isinstance(error, errors.PublishFailed) else None
+        world.fail(revision=revision, reason=error.reason, message=error.message, doubtful=doubtful)
+    return report.of_error(error, revision)
 
 
 def _perform(world: World, decision: plan.Plan, situation: situations.Situation) -> Acted:

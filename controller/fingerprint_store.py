@@ -1,8 +1,8 @@
 """What earlier passes found in the source's files, on disk: ``cache.db`` beside the record.
 
 Implements `manifests.fingerprint.Store`. A pure cache: deleting it changes nothing but time, so nothing is ever synced,
-and a damaged file is replaced without a word. Every value carries a checksum that covers its key, because a wrong answer
-would be published. Reading writes nothing; `flush` is the only method that does.
+and a damaged file is replaced without a word. Every value carries a checksum that covers its key, because a wrong
+answer would be published. Reading writes nothing; `flush` is the only method that does.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from controller import database
 from manifests import fingerprint
@@ -26,6 +27,8 @@ _FINGERPRINTS = "fingerprints"
 """The key of the one row that holds all fingerprints: read in one piece, because every scan asks for nearly all."""
 _BATCH = 500
 """Keys in one query; SQLite takes at least 999 parameters."""
+_FAILURES = (sqlite3.DatabaseError, UnicodeDecodeError, OSError)
+"""What using the file may raise: SQLite quotes damaged names in its messages, and they need not be text."""
 
 _Known = Mapping[str, tuple[fingerprint.Fingerprint, str]]
 
@@ -97,7 +100,7 @@ class FingerprintStore:
             return None
         try:
             self._save_once_more_if_damaged()
-        except (sqlite3.Error, OSError) as error:
+        except _FAILURES as error:
             self.close()
             return f"{self.path} could not be written, so the next pass reads the source anew: {error}"
         self._new_keys.clear()
@@ -119,18 +122,16 @@ class FingerprintStore:
             marks = ",".join("?" * len(keys))
             query = f"SELECT key, payload, checksum FROM contents WHERE key IN ({marks})"
             return _opened_rows(connection.execute(query, keys).fetchall())
-        except OSError:
-            return {}
-        except sqlite3.DatabaseError as error:
+        except _FAILURES as error:
             self._notice(error)
             return {}
 
-    def _notice(self, error: sqlite3.DatabaseError) -> None:
+    def _notice(self, error: Exception) -> None:
         self.close()
         self._unusable = database.means_damage(error, self.path)
 
     def _existing(self) -> sqlite3.Connection | None:
-        """The opened file, or None when there is none that can be used. Raises OSError, sqlite3.Error."""
+        """The opened file, or None when there is none that can be used. Raises `_FAILURES`."""
         if self._unusable or self._connection is not None:
             return self._connection
         if not self.path.exists():
@@ -138,19 +139,19 @@ class FingerprintStore:
         connection = database.connect(self.path, durable=False)
         try:
             self._unusable = database.version_of(connection) != VERSION
-        except sqlite3.Error:
-            self._unusable = True
+        except BaseException:
+            connection.close()
             raise
-        finally:
-            if self._unusable:
-                connection.close()
-        self._connection = None if self._unusable else connection
-        return self._connection
+        if self._unusable:
+            connection.close()
+            return None
+        self._connection = connection
+        return connection
 
     def _save_once_more_if_damaged(self) -> None:
         try:
             self._save()
-        except sqlite3.DatabaseError as error:
+        except _FAILURES as error:
             self._notice(error)
             if not self._unusable:
                 raise
@@ -179,15 +180,14 @@ class FingerprintStore:
         return asked if len(digests) > 2 * len(asked) else digests
 
     def _drop_unused(self, connection: sqlite3.Connection) -> None:
-        used = {key for key, payload in self._contents.items() if payload is not None}
-        stored = {row[0] for row in connection.execute("SELECT key FROM contents")}
-        unused = stored - {key.encode() for key in used} - {_FINGERPRINTS.encode()}
+        used = {key.encode() for key, payload in self._contents.items() if payload is not None}
+        rows = connection.execute("SELECT rowid, key FROM contents").fetchall()
+        unused = [(row_id,) for row_id, key in rows if key not in used and key != _FINGERPRINTS.encode()]
         if used and len(unused) > len(used):
-            gone = (key.decode() for key in unused if isinstance(key, bytes))
-            connection.executemany("DELETE FROM contents WHERE key = ?", ((key,) for key in gone))
+            connection.executemany("DELETE FROM contents WHERE rowid = ?", unused)
 
     def _replaced(self) -> sqlite3.Connection:
-        """A new file in the place of one that can't be used, or of none. Raises OSError, sqlite3.Error."""
+        """A new file in the place of one that can't be used, or of none. Raises `_FAILURES`."""
         database.private_directory(self.path.parent)
         self.path.unlink(missing_ok=True)
         database.create(self.path, _fill, durable=False)
@@ -210,7 +210,7 @@ def _sealed_row(key: str, payload: bytes) -> tuple[str, bytes, bytes]:
     return key, packed, _checksum(key.encode(), packed)
 
 
-def _opened_rows(rows: Iterable[tuple[bytes, bytes, bytes]]) -> dict[str, bytes]:
+def _opened_rows(rows: Iterable[tuple[Any, Any, Any]]) -> dict[str, bytes]:
     return {
         key.decode(): zlib.decompress(packed)
         for key, packed, checksum in rows

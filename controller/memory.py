@@ -77,7 +77,7 @@ class Memory:
                 )
             )
             for hold in before.holds:
-                if not success.holds or hold.revision == decision.revision:
+                if not success.rollback or hold.revision == decision.revision:
                     self._state.release(hold.revision)
 
     def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None) -> None:

@@ -23,7 +23,9 @@ def clean(text: str) -> str:
     if text.isascii() and text.isprintable():
         cleaned = text
     else:
-        cleaned = "".join(_escaped(char) if unicodedata.category(char) in _NEUTRAL_CATEGORIES else char for char in text)
+        cleaned = "".join(
+            _escaped(char) if unicodedata.category(char) in _NEUTRAL_CATEGORIES else char for char in text
+        )
     return cleaned if len(cleaned) <= LONGEST_LINE else f"{cleaned[:LONGEST_LINE]}… ({len(cleaned)} characters)"
 
 
@@ -46,6 +48,10 @@ class Printer:
             _write(sys.stdout, [json.dumps({"schema": f"artifact-controller/{schema}/v1", **payload})])
         else:
             _write(sys.stdout, [clean(line) for line in lines])
+
+    def failure(self, lines: Iterable[str]) -> None:
+        """Why the command failed: told even to those who asked for quiet."""
+        _write(sys.stderr, [clean(line) for line in lines])
 
     def diagnostics(self, lines: Iterable[str]) -> None:
         """What a person should know besides the result."""

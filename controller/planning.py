@@ -52,7 +52,8 @@ def decide_rollback(
         revision=target.revision,
         items={part.item.key: part.item for part in owned},
         provenance={
-            part.item.key: desired.Provenance(part.entry or "", f"revision {target.revision}", 0) for part in owned
+            part.item.key: desired.Provenance(part.entry or "", f"revision {digest.short(target.revision)}", 0)
+            for part in owned
         },
     )
     return situations.Situation(
@@ -60,8 +61,9 @@ def decide_rollback(
         look=look,
         seen=world.seen(look, remembered),
         remembered=replace(remembered, holds=(), suspension=None),
-        rules=replace(request.rules, self_heal=True),
+        rules=request.rules,
         allowed=replace(request.allowed, shrink=target.revision),
+        rollback=True,
     )
 
 

@@ -31,8 +31,7 @@ def reconcile_once(world: World, request: Request) -> report.Report:
             failpoints.reach(Step.PLANNED)
             return executor.carry_out(world, decision, situation)
     except errors.ControllerError as error:
-        world.fail(revision=revision, reason=error.reason, message=error.message)
-        return report.of_error(error, revision)
+        return executor.failed(world, error, revision)
 
 
 def plan_once(world: World, request: Request) -> plan.Plan:

@@ -97,7 +97,7 @@ def after_attempt(stored: Stored, revision: str) -> Stored:
 
 
 def after_success(stored: Stored, success: Success, *, items_digest: str, at: str, keep: int) -> Stored:
-    """A set is live. The newest `keep` sets with different documents are kept: one that came back moves to the front."""
+    """The set is live. `keep` sets with different documents are kept; one that came back moves to the front."""
     digests = dict(success.document_digests)
     applied = record.AppliedSet(
         id=max((known.applied.id for known in stored.sets), default=0) + 1,

@@ -82,7 +82,9 @@ def in_sync(remembered: record.Record) -> Report:
     """The report of a pass that found nothing to do without reading anything."""
     applied = remembered.applied
     revision, generation = (applied.revision, applied.generation) if applied else ("", None)
-    text = _SENTENCES[plan.Outcome.IN_SYNC].format(revision=digest.short(revision), generation=_as_generation(generation))
+    text = _SENTENCES[plan.Outcome.IN_SYNC].format(
+        revision=digest.short(revision), generation=_as_generation(generation)
+    )
     return Report(plan.Outcome.IN_SYNC, text, revision, generation, notes=remembered.notes)
 
 
@@ -93,6 +95,7 @@ _SENTENCES = {
     plan.Outcome.DRIFT_LEFT_ALONE: "CONFIG_DIR drifted from revision {revision}; left alone, because self_heal is off",
     plan.Outcome.FIRST_PUBLISH: "published revision {revision}{generation} for the first time: {contents}",
     plan.Outcome.SOURCE_CHANGED: "published revision {revision}{generation}: {contents}",
+    plan.Outcome.ROLLED_BACK: "rolled back to revision {revision}{generation}: {contents}",
     plan.Outcome.DRIFTED: "healed drift from revision {revision}{generation}: {contents}",
     plan.Outcome.LAYOUT_DIFFERS: "adopted CONFIG_DIR's files for revision {revision}{generation}: {contents}",
     plan.Outcome.DOUBTFUL_GENERATION: "published revision {revision}{generation} again: {contents}",

@@ -26,5 +26,4 @@ def roll_back(world: RollbackWorld, request: Request, revision: str | None, *, r
             )
             return executor.carry_out(world, plan.make(situation), situation, holds=holds)
     except errors.ControllerError as error:
-        world.fail(revision=target_revision, reason=error.reason, message=error.message)
-        return report.of_error(error, target_revision)
+        return executor.failed(world, error, target_revision)

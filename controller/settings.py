@@ -96,7 +96,12 @@ class Settings(pydantic_settings.BaseSettings):
     """controller.yml"""
 
     model_config = pydantic_settings.SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_ignore_empty=True, title="controller.yml"
+        extra="forbid",
+        frozen=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        title="controller.yml",
     )
 
     name: str = pydantic.Field(default="default", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
@@ -228,9 +233,7 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _problem(
-    detail: Any, file: Path | None, positions: Mapping[problems.KeyPath, tuple[int, int]]
-) -> problems.Problem:
+def _problem(detail: Any, file: Path | None, positions: Mapping[problems.KeyPath, tuple[int, int]]) -> problems.Problem:
     path = tuple(part for part in detail["loc"] if part not in ("flags", "document"))
     line, column = positions.get(path, (0, 0))
     if detail["type"] == "extra_forbidden":
@@ -238,6 +241,4 @@ def _problem(
         message = "no such setting" + _nearest(str(path[-1]), siblings)
     else:
         message = str(detail["msg"]).removeprefix("Value error, ")
-    return problems.Problem(
-        str(file) if line else "settings", line, column, problems.format_path(path), message
-    )
+    return problems.Problem(str(file) if line else "settings", line, column, problems.format_path(path), message)

@@ -15,7 +15,7 @@ _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Interruption:
-    """Turns signals into `errors.Interrupted`, except inside `deferred`. A second signal is as harmless as the first."""
+    """Turns signals into `errors.Interrupted`, except inside `deferred`. A second signal changes nothing any more."""
 
     def __init__(self) -> None:
         self._deferred = False

@@ -1,8 +1,8 @@
 """What the controller remembers of a target, on disk: ``state.db`` in the state directory (design.md section 7).
 
-The record is a hint; observation is the truth: a lost or damaged record is rebuilt from what is seen (faults.md B4, B5).
-Owns what is read and written together. What the values mean is decided in `controller.remembered`, their formats in
-`controller.state_rows`, the file is `controller.state_file`'s. Whoever writes holds the lock on CONFIG_DIR.
+The record is a hint; observation is the truth: a lost or damaged record is rebuilt from what is seen (faults.md B4,
+B5). Owns what is read and written together. What the values mean is decided in `controller.remembered`, their formats
+in `controller.state_rows`, the file is `controller.state_file`'s. Whoever writes holds the lock on CONFIG_DIR.
 """
 
 import datetime
@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
-
-from core import record
 
 from controller import clock, remembered, state_file, state_rows
 from controller import history as history_tables
@@ -25,6 +23,7 @@ from controller.state_file import (
     StateUnreadable,
     StateUnwritable,
 )
+from core import record
 
 __all__ = [
     "Event",

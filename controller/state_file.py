@@ -79,7 +79,7 @@ class StateFile:
         except Damaged as damage:
             self._damage = str(damage)
             raise
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             self._judge(error, StateUnreadable)
 
     def write(self, change: Change) -> None:
@@ -102,15 +102,15 @@ class StateFile:
                 after = change(connection, before)
                 if after != before:
                     state_rows.write(connection, after)
-        except (sqlite3.DatabaseError, OSError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
             self._judge(error, StateUnwritable)
 
-    def _judge(self, error: sqlite3.DatabaseError | OSError, out_of_reach: type[StateError]) -> NoReturn:
+    def _judge(self, error: Exception, out_of_reach: type[StateError]) -> NoReturn:
         """Turn an error into `Damaged`, or into a `StateError` when the file is only out of reach."""
         if isinstance(error, sqlite3.ProgrammingError):
             raise error
         self.close()
-        if isinstance(error, sqlite3.DatabaseError) and database.means_damage(error, self.path):
+        if database.means_damage(error, self.path):
             self._damage = f"SQLite says: {error}"
             raise Damaged(self._damage) from error
         raise out_of_reach(self.path, str(error)) from error

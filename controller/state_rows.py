@@ -55,9 +55,13 @@ def write(connection: sqlite3.Connection, stored: Stored) -> None:
 
 
 def add_items(connection: sqlite3.Connection, content: bytes) -> str:
-    """Store what `packed` made under its digest, once, and return the digest."""
+    """Store what `packed` made under its digest, once, and return the digest. A damaged copy is replaced."""
     digest = hashlib.sha256(content).hexdigest()
-    connection.execute("INSERT OR IGNORE INTO item_sets (digest, content) VALUES (?, ?)", (digest, content))
+    connection.execute(
+        "INSERT INTO item_sets (digest, content) VALUES (?, ?) ON CONFLICT DO UPDATE SET content = excluded.content "
+        "WHERE content IS NOT excluded.content",
+        (digest, content),
+    )
     return digest
 
 

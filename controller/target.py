@@ -6,17 +6,15 @@ Implements `controller.world` over files, SQLite and the lock. Composes; decides
 import datetime
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
 
-from controller import clock, errors, fingerprint_store, memory, remembered, settings, signals, translate, writer
+from controller import clock, errors, fingerprint_store, memory, settings, signals, translate, writer
 from controller.sources import directory
 from controller.world import Acted, Fetched, Success
-from core import actions, conditions, desired, observed, policy, record, runtime_config, secrets
+from core import actions, desired, observed, policy, record, runtime_config, secrets
 from manifests import checkout, config_dir, config_items, merge_lock
 
 
@@ -156,7 +154,8 @@ class Target:
             match action:
                 case actions.Publish():
                     newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
-                    return scribe.publish(action, newest_mtime_s=newest_s)
+                    last = known.applied.generation if known.applied else 0
+                    return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.Confirm():
                     return scribe.confirm()
                 case actions.Sweep():

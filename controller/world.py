@@ -47,13 +47,15 @@ class Acted:
 
 @dataclass(frozen=True, slots=True)
 class Success:
-    """A pass that ended converged, as it goes into the record. `holds` are revisions to hold from now on."""
+    """A pass that ended converged, as it goes into the record. `holds` are revisions to hold from now on;
+    `rollback` says that the source did not ask for this."""
 
     decision: plan.Plan
     acted: Acted
     pass_digest: str
     message: str
     holds: tuple[record.Hold, ...] = ()
+    rollback: bool = False
 
 
 class World(Protocol):

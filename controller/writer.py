@@ -16,15 +16,6 @@ from manifests import config_dir, generation, merge_lock, plain_files
 from manifests import errors as manifests_errors
 
 
-class PublishFailed(errors.ControllerError):
-    """A step of a publish failed. `doubtful` is the generation that consumers may see although it may not be on the
-    disk; None when they see the previous one."""
-
-    def __init__(self, message: str, doubtful: int | None) -> None:
-        super().__init__("PublishFailed", message)
-        self.doubtful = doubtful
-
-
 @dataclass(frozen=True, slots=True)
 class Writer:
     """Performs actions at one CONFIG_DIR. `lock_wait_s` is how long an older applier is waited for."""
@@ -33,8 +24,9 @@ class Writer:
     machine: clock.Clock
     lock_wait_s: float
 
-    def publish(self, action: actions.Publish, *, newest_mtime_s: int) -> Acted:
-        """Make the documents visible. `newest_mtime_s` is the newest time that any consumer may have seen."""
+    def publish(self, action: actions.Publish, *, newest_mtime_s: int, last_generation: int) -> Acted:
+        """Make the documents visible. `newest_mtime_s` is the newest time that any consumer may have seen, and
+        `last_generation` the last number that was recorded: numbers never come back (0: none)."""
         mtime_s = publishing.next_mtime_s(self.machine.now_s(), newest_mtime_s)
         self.machine.sleep(publishing.wait_s(self.machine.now_s(), mtime_s))
         number: int | None = None
@@ -44,7 +36,7 @@ class Writer:
                 number = generation.publish(
                     self.config_dir,
                     action.documents,
-                    number=publishing.next_number(look.generations),
+                    number=publishing.next_number(look.generations, last_generation),
                     mtime_s=mtime_s,
                     on_step=failpoints.reach,
                 )
@@ -69,14 +61,15 @@ class Writer:
     def _locked(self) -> Iterator[None]:
         """The contract's lock around one action; a failed step becomes a failure of the pass."""
         try:
-            with translate.failures(), merge_lock.merge_lock(
-                self.config_dir, wait_s=self.lock_wait_s, clock=self.machine
+            with (
+                translate.failures(),
+                merge_lock.merge_lock(self.config_dir, wait_s=self.lock_wait_s, clock=self.machine),
             ):
                 yield
         except manifests_errors.PublishError as error:
-            raise PublishFailed(str(error), error.generation if error.flipped else None) from None
+            raise errors.PublishFailed(str(error), error.generation if error.flipped else None) from None
         except failpoints.FailpointReached as error:
-            raise PublishFailed(str(error), None) from None
+            raise errors.PublishFailed(str(error), None) from None
 
 
 def digests(documents: Mapping[items.Document, bytes]) -> Mapping[items.Document, str]:

@@ -45,6 +45,12 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
     }
 
 
+def is_ready(conditions: Mapping[str, record.Condition]) -> bool:
+    """Whether the last pass ended converged. When it did not, the next one has to say so, even with nothing to do."""
+    ready = conditions.get("Ready")
+    return ready is not None and ready.status == "True"
+
+
 def _moved(before: record.Condition | None, after_: record.Condition) -> record.Condition:
     if before is None or (before.status, before.reason) != (after_.status, after_.reason):
         return after_

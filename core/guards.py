@@ -40,9 +40,13 @@ def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator
 def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Blocker]:
     applied = situation.remembered.applied
     owned = [
-        part.item.key for part in (applied.items if applied else ()) if part.entry is not None and _counts(part.item.key)
+        part.item.key
+        for part in (applied.items if applied else ())
+        if part.entry is not None and _counts(part.item.key)
     ]
-    removed = sum(1 for change in comparison.changes if change.operation is diff.Operation.REMOVE and _counts(change.key))
+    removed = sum(
+        1 for change in comparison.changes if change.operation is diff.Operation.REMOVE and _counts(change.key)
+    )
     wanted = sum(1 for key in situation.wanted.items if _counts(key))
     revision = situation.wanted.revision
     allowed = situation.allowed.shrink

@@ -5,9 +5,7 @@ what would put a credential into a configuration file, is refused here before it
 """
 
 import functools
-import importlib
 import re
-from types import ModuleType
 
 _LONGEST = 1024
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}")
@@ -31,7 +29,9 @@ def _cached_problem(text: str) -> str | None:
     problem = _refused_outright(text)
     if problem:
         return problem
-    library = _library()
+    # Loaded when the first reference is looked at: it costs 20 ms, which a command that checks nothing must not pay.
+    from docker_image import reference as library
+
     try:
         library.Reference.parse_normalized_named(text)
     except library.NameTooLong:
@@ -57,9 +57,3 @@ def _explained(text: str) -> str:
     if repository != repository.lower():
         return "must have a repository name in lower case"
     return "must be an image reference: [registry[:port]/]name[:tag][@digest]"
-
-
-@functools.cache
-def _library() -> ModuleType:
-    # Loaded when the first reference is looked at: it costs 20 ms, which a command that checks nothing must not pay.
-    return importlib.import_module("docker_image.reference")

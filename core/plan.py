@@ -8,7 +8,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from core import actions, assembly, compatibility, desired, diff, digest, guards, items, observed, policy, record
+from core import (
+    actions,
+    assembly,
+    compatibility,
+    conditions,
+    desired,
+    diff,
+    digest,
+    guards,
+    items,
+    observed,
+    policy,
+    record,
+)
 from core import situation as situations
 from core.notices import Blocker, Notice
 
@@ -26,6 +39,7 @@ class Outcome(StrEnum):
     """CONFIG_DIR drifted and `self_heal` is off."""
     FIRST_PUBLISH = "FirstPublish"
     SOURCE_CHANGED = "SourceChanged"
+    ROLLED_BACK = "RolledBack"
     DRIFTED = "Drifted"
     LAYOUT_DIFFERS = "LayoutDiffers"
     """Same content, but not in the layout that makes a switch atomic: plain files to adopt, a broken link."""
@@ -106,18 +120,24 @@ def _with_rebuilds(comparison: diff.Diff, wanted: desired.Desired) -> diff.Diff:
 
 
 def _outcome(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
-    look, remembered = situation.look, situation.remembered
-    if any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
-        return Outcome.SOURCE_CHANGED if remembered.applied else Outcome.FIRST_PUBLISH
     if comparison.changes:
-        return Outcome.DRIFTED if situation.rules.self_heal else Outcome.DRIFT_LEFT_ALONE
-    if look.generation is not None and look.generation == remembered.doubtful_generation:
+        return _outcome_of_changes(situation, comparison)
+    look = situation.look
+    if look.generation is not None and look.generation == situation.remembered.doubtful_generation:
         return Outcome.DOUBTFUL_GENERATION
     if not layout_is_ours(look, situation.rules.publish):
         return Outcome.LAYOUT_DIFFERS if _visible(look) else Outcome.FIRST_PUBLISH
     if not _recorded(situation, comparison):
         return Outcome.RECORD_ONLY
     return Outcome.LEFTOVERS if look.leftovers else Outcome.IN_SYNC
+
+
+def _outcome_of_changes(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
+    if situation.rollback:
+        return Outcome.ROLLED_BACK
+    if any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
+        return Outcome.SOURCE_CHANGED if situation.remembered.applied else Outcome.FIRST_PUBLISH
+    return Outcome.DRIFTED if situation.rules.self_heal else Outcome.DRIFT_LEFT_ALONE
 
 
 def _visible(look: observed.Observed) -> bool:
@@ -130,6 +150,7 @@ def _recorded(situation: situations.Situation, comparison: diff.Diff) -> bool:
         applied is not None
         and applied.revision == situation.wanted.revision
         and situation.remembered.pass_digest == situation.pass_digest
+        and conditions.is_ready(situation.remembered.conditions)
         and dict(applied.document_digests) == dict(situation.look.digests)
         and [(part.item.key, part.item.digest, part.entry) for part in applied.items]
         == [(part.item.key, part.item.digest, part.entry) for part in comparison.result]
@@ -196,6 +217,7 @@ def unchanged(
         and remembered.suspension is None
         and not remembered.holds
         and not remembered.rebuilt
+        and conditions.is_ready(remembered.conditions)
         and (look.generation is None or look.generation != remembered.doubtful_generation)
     )
 

@@ -5,6 +5,7 @@ value but not its text: it names a path of keys. A *problem* is the same after `
 and column. Neither ever holds a value from the document, because that value may be a secret.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -50,12 +51,19 @@ class Problem:
         return f"{place}:{key} {self.message}"
 
 
+HIDDEN_KEY = "(a key that is not shown)"
+
+_NAME = re.compile(r"[\w.@/ {}<?-]{1,128}")
+
+
 def format_path(path: KeyPath) -> str:
-    """A key path as people write it: ``routes[3].method``. Keys are shown, values never are."""
+    """A key path as people write it: ``routes[3].method``. Values are never shown, and no key that no name looks like:
+    each line of a password file ends in a colon, so that YAML takes it for a key (faults.md G1)."""
     text = ""
     for part in path:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            name = part if _NAME.fullmatch(part) else HIDDEN_KEY
+            text += f".{name}" if text else name
     return text

@@ -4,7 +4,7 @@ Stands between reading (`manifests.checkout`) and planning (`core.plan`). Looks 
 disk already is the diff's business.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core import desired, items, problems
 
@@ -45,7 +45,7 @@ def fold(
         revision=revision,
         items=wanted,
         provenance=provenance,
-        builds=tuple((entry.id, function) for entry in entries for function in entry.builds),
+        builds=tuple(_builds(entries, provenance)),
         required_secrets=required_secrets,
         warnings=(
             *warnings,
@@ -54,6 +54,17 @@ def fold(
             *_routes_to_nowhere(wanted, provenance),
         ),
     )
+
+
+def _builds(
+    entries: Sequence[desired.Entry], provenance: Mapping[items.ItemKey, desired.Provenance]
+) -> Iterator[tuple[str, str]]:
+    """Dockerfiles of functions that are declared, and of the entry whose declaration won (contract.md section 5)."""
+    for entry in entries:
+        for function in entry.builds:
+            origin = provenance.get(items.ItemKey(items.Kind.FUNCTION, function))
+            if origin is not None and origin.entry == entry.id:
+                yield entry.id, function
 
 
 def _fold_item(

@@ -8,7 +8,8 @@ from core import compatibility, desired, observed, policy, record
 @dataclass(frozen=True, slots=True)
 class Situation:
     """One pass's knowledge. `pass_digest` covers the revision and every rule; it is remembered once a pass ends
-    converged, so that the next one may stop before reading (`core.plan.unchanged`)."""
+    converged, so that the next one may stop before reading (`core.plan.unchanged`). `rollback` says that `wanted` is an
+    earlier set and not what the source asks for."""
 
     wanted: desired.Desired
     look: observed.Observed
@@ -19,3 +20,4 @@ class Situation:
     requirement: compatibility.Requirement | None = None
     missing_secrets: tuple[str, ...] = ()
     pass_digest: str = ""
+    rollback: bool = False

@@ -146,8 +146,11 @@ class _Scan:
         return found
 
     def _manifest_stamp(self) -> fingerprint.Fingerprint:
+        address = self.tree.manifest
         with _manifest_refused(self.tree):
-            return self.tree.stamp(self.tree.manifest, self.tree.root.stat(self.tree.manifest.inner))
+            found = self.tree.root.stat(address.inner)
+            survey.require_file(found, address.shown, max_bytes=self.rules.limits.max_bytes)
+        return self.tree.stamp(address, found)
 
     def _manifest(self, content_digest: str) -> artifact_file.Reading:
         """The manifest, from the store or parsed."""
@@ -289,7 +292,7 @@ def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
     except source_errors.PathMissing as error:
         raise source_errors.SourceEmpty(_emptiness(tree)) from error
     except source_errors.PathUnreadable as error:
-        raise source_errors.SourceUnreadable(str(error)) from error
+        raise source_errors.SourceUnreadable(f"source {tree.source.root}: {error}") from error
     except source_errors.PathError as error:
         problem = problems.Problem(error.shown, 0, 0, "", error.words)
         raise source_errors.ArtifactInvalid((problem,)) from error

@@ -100,24 +100,32 @@ class _Text:
 
 def _check(text: _Text, allowed_names: frozenset[str]) -> tuple[Sequence[Any], tuple[problems.Problem, ...]]:
     """The parts of a document (`core.documents.Part`) and its problems in the order of their lines."""
-    from core import documents  # as above: loads the models
-
     parsed = text.parsed
     if parsed.value is None and parsed.problems:
         return (), parsed.problems
-    match text.document:
-        case items.Document.FUNCTIONS:
-            checked = documents.check_functions(parsed.value, allowed_names=allowed_names)
-        case items.Document.ROUTING:
-            checked = documents.check_routing(parsed.value)
-        case items.Document.RESOURCES:
-            checked = documents.check_resources(parsed.value)
+    checked = _checked(text.document, parsed.value, allowed_names)
     located = places.located(checked.findings, file=text.file, shallow=parsed.positions, deep=text.every_position)
     return checked.parts, tuple(sorted((*parsed.problems, *located)))
 
 
+def _checked(document: items.Document, value: digest.Value, allowed_names: frozenset[str]) -> Any:
+    """What `core.documents` says: a `Checked`."""
+    from core import documents  # as above: loads the models
+
+    match document:
+        case items.Document.FUNCTIONS:
+            return documents.check_functions(value, allowed_names=allowed_names)
+        case items.Document.ROUTING:
+            return documents.check_routing(value)
+        case items.Document.RESOURCES:
+            return documents.check_resources(value)
+
+
 def cut(parts: Sequence[Any], positions: places.Positions) -> list[items.Item]:
-    """The checked parts (`core.documents.Part`) as items, rendered together: one run of the emitter for mappings, one for list items."""
+    """The checked parts (`core.documents.Part`) as items, in order.
+
+    Rendered together: one run of the emitter for the mappings of a kind, one for all list items.
+    """
     from manifests import rendering  # as above: loads the YAML library
 
     # Keys of defaults and of functions may be the same text, so each kind is a mapping of its own.

@@ -144,13 +144,22 @@ def _wait_for_file(file: Path, clock: Clock, wait_s: float) -> int:
 
 
 def _opened(file: Path) -> int:
-    """The lock file's descriptor: of a new file, or of the one that lies there. Links are refused."""
+    """The lock file's descriptor: of a new file, signed at once, or of the one that lies there. Links are refused."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         with contextlib.suppress(FileExistsError):
-            return os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o644)
+            return _signed(os.open(file, flags | os.O_CREAT | os.O_EXCL, 0o644), file)
         with contextlib.suppress(FileNotFoundError):
             return os.open(file, flags | os.O_NONBLOCK)
+
+
+def _signed(fd: int, file: Path) -> int:
+    try:
+        _sign(fd, file)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _try_to_own(fd: int, file: Path, now_s: float) -> str | None:
@@ -209,7 +218,7 @@ def _first_lines(fd: int) -> tuple[str, str]:
 def _sign(fd: int, file: Path) -> None:
     """Write our pid. The file is cut afterwards, so that at no instant it looks like one without a pid.
 
-    On a full disk the file goes again: an older applier may never take over one that is empty.
+    On a full disk the file goes again, because an older applier may never take over an empty one.
     """
     text = f"{os.getpid()}\n{_MARK}\n".encode("ascii")
     try:

@@ -5,7 +5,6 @@ than the positions that the first parse kept. Also packs problems for the store,
 same content may stand elsewhere next time.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ Positions = Mapping[problems.KeyPath, tuple[int, int]]
 
 Packed = list[Any]
 """A problem as JSON: line, column, key, message, severity."""
-
-_NAME = re.compile(r"[\w.@/ {}-]{1,128}")
 
 
 def located(
@@ -30,7 +27,7 @@ def located(
         problems.Problem(
             file,
             *_nearest(finding.path, positions),
-            problems.format_path(_shown(finding.path)),
+            problems.format_path(finding.path),
             finding.message,
             finding.severity,
         )
@@ -59,11 +56,3 @@ def _nearest(path: problems.KeyPath, positions: Positions) -> tuple[int, int]:
         if path[:length] in positions:
             return positions[path[:length]]
     return (1, 1)
-
-
-def _shown(path: problems.KeyPath) -> problems.KeyPath:
-    """The path without keys that no name looks like. Each line of a password file ends in a colon, so that YAML takes
-    it for a key: a link to one must not show what is in it (faults.md G1)."""
-    return tuple(
-        part if isinstance(part, int) or _NAME.fullmatch(part) else "(a key that is not shown)" for part in path
-    )

@@ -153,6 +153,13 @@ def look(tree: Tree, manifest: artifact_file.ArtifactFile, *, max_bytes: int) ->
     return Look(entries, tuple(refusal for scene in scenes for refusal in scene.refusals))
 
 
+def require_file(found: os.stat_result, shown: str, *, max_bytes: int) -> None:
+    """Raise `NotPlain` for anything but a regular file, and `TooLarge`."""
+    _require(found, stat.S_ISREG, shown)
+    if found.st_size > max_bytes:
+        raise source_errors.TooLarge(shown, found.st_size, max_bytes)
+
+
 def refusal(
     tree: Tree, entry: artifact_file.ArtifactEntry, position: int, *, key: str, error: source_errors.PathError
 ) -> Refusal:
@@ -204,9 +211,7 @@ class _Scene:
             name = f"{inner}/{document}"
             try:
                 found = artifact.stat(name)
-                _require(found, stat.S_ISREG, artifact.show(name))
-                if found.st_size > self.max_bytes:
-                    raise source_errors.TooLarge(artifact.show(name), found.st_size, self.max_bytes)
+                require_file(found, artifact.show(name), max_bytes=self.max_bytes)
             except source_errors.PathMissing as error:
                 if document in entry_files.REQUIRED:
                     self._refuse(key, error)

@@ -39,7 +39,7 @@ class Limits:
 
     max_bytes: int = 8 * 1024 * 1024
     max_depth: int = 64
-    max_values: int = 800_000
+    max_values: int = 500_000
 
 
 DEFAULT_LIMITS = Limits()

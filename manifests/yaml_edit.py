@@ -1,7 +1,7 @@
 """Edits of YAML files that people keep: single scalars change, every other byte stays as it was.
 
-For `manifest sync-ids` (contract.md section 3), which must keep comments, key order and quoting. Cuts at the places that
-the parser reports and checks the result by reading it again; a file where that is not possible is refused, never
+For `manifest sync-ids` (contract.md section 3), which must keep comments, key order and quoting. Cuts at the places
+that the parser reports and checks the result by reading it again; a file where that is not possible is refused, never
 reformatted. Writes no file.
 """
 
@@ -110,7 +110,7 @@ def _spelled(value: scalars.Scalar, style: str) -> str:
 def _place(places: _Places, path: problems.KeyPath) -> _Place:
     if path not in places:
         raise EditError(
-            f"{problems.format_path(path)}: cannot be changed in place, because it carries an anchor or a tag, is empty, "
+            f"{problems.format_path(path)}: cannot be changed in place: it carries an anchor or a tag, is empty, "
             "or comes from an alias or a merge key: make the change by hand"
         )
     return places[path]

@@ -28,6 +28,6 @@ def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **o
     printer.result("plan", plan_text.payload(decision), plan_text.lines(decision, everything=printer.verbose))
     if decision.blockers:
         meaning = errors.MEANINGS[decision.blockers[0].reason]
-        printer.diagnostics([f"hint: {meaning.hint}"])
+        printer.failure([f"hint: {meaning.hint}"])
         return meaning.exit_code
     return errors.DIFFERENCES if detailed_exitcode and decision.comparison.changes else errors.OK

@@ -51,7 +51,7 @@ def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> in
         ],
     }
     lines = [f"{report.path}: {'invalid' if report.invalid else report.contents}" for report in found]
-    printer.diagnostics(f"{problem.severity}: {problem}" for problem in problems)
+    printer.failure(f"{problem.severity}: {problem}" for problem in problems)
     printer.result("validation", payload, lines)
     return errors.MEANINGS["ArtifactInvalid"].exit_code if not payload["valid"] else errors.OK
 

@@ -20,7 +20,7 @@ def show(ended: report.Report, printer: output.Printer) -> None:
     if printer.as_json:
         printer.result("report", payload(ended), ())
     if ended.failed:
-        printer.diagnostics(
+        printer.failure(
             [
                 *(f"{problem.severity}: {problem}" for problem in ended.problems),
                 *_plan_lines(ended, printer),

@@ -13,6 +13,7 @@ from core import grammar, runtime_config, secrets
 from core import problems as found
 from manifests import checkout, discovery, fingerprint, sync_ids, yaml_builder
 
+
 def rules(configured: settings.Settings) -> checkout.Rules:
     """How documents are read."""
     return checkout.Rules(

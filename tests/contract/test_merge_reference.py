@@ -28,7 +28,7 @@ _FUNCTIONS = st.fixed_dictionaries(
     },
 )
 _DEFAULTS = st.fixed_dictionaries(
-    {}, optional={"environment": _ENVIRONMENTS, "scaling": _SCALINGS, "runtime": _TEXTS, "other": st.integers()}
+    {}, optional={"environment": _ENVIRONMENTS, "scaling": _SCALINGS, "runtime": _TEXTS, "other": st.integers(-(2**40), 2**40)}
 )
 _ROUTES = st.lists(
     st.fixed_dictionaries(
@@ -45,15 +45,18 @@ _ROUTES = st.lists(
 
 def _named(key: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(
-        st.fixed_dictionaries({}, optional={key: st.sampled_from(["", "one", "two"]), "value": st.integers()}),
+        st.fixed_dictionaries({}, optional={key: st.sampled_from(["", "one", "two"]), "value": st.integers(-(2**40), 2**40)}),
         max_size=3,
     )
 
 
 _RESOURCES = st.none() | st.fixed_dictionaries(
-    {"resources": st.none() | st.fixed_dictionaries(
-        {}, optional={"dynamodb": _named("TableName"), "s3": _named("BucketName"), "layers": _named("Name")}
-    )}
+    {
+        "resources": st.none()
+        | st.fixed_dictionaries(
+            {}, optional={"dynamodb": _named("TableName"), "s3": _named("BucketName"), "layers": _named("Name")}
+        )
+    }
 )
 _ENTRIES = st.fixed_dictionaries(
     {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core import documents, grammar, structure
 from core.items import ItemKey, Kind
-from core.problems import Finding, Severity, format_path
+from core.problems import Finding, KeyPath, Severity, format_path
 
 CASES = Path(__file__).parents[1] / "cases/validity"
 CHECKS: dict[str, Callable[[object], documents.Checked]] = {
@@ -73,8 +73,13 @@ SHAPED = st.one_of(
 )
 
 
+def dotted(path: KeyPath) -> str:
+    """The path with every key as it is: what is shown of it is the business of `format_path`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).removeprefix(".")
+
+
 def _said(checked: documents.Checked, severity: Severity) -> list[tuple[str, str]]:
-    return [(format_path(found.path), found.message) for found in checked.findings if found.severity is severity]
+    return [(dotted(found.path), found.message) for found in checked.findings if found.severity is severity]
 
 
 def _assert_said(said: list[tuple[str, str]], wanted: list[list[str]]) -> None:

@@ -16,6 +16,9 @@ from core import situation as situations
 CASES = sorted(Path(__file__).parent.parent.joinpath("cases", "plan").glob("*.yml"))
 
 
+_READY = {"Ready": record.Condition("Ready", "True", "InSync", "", "", "then")}
+
+
 def _cases() -> list[Any]:
     return [
         pytest.param(case, id=f"{file.stem}-{case['name'].replace(' ', '-')}")
@@ -80,6 +83,7 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
             if "applied" in case
             else None,
             pass_digest="pass",
+            conditions={} if case.get("not_ready") else _READY,
             doubtful_generation=case.get("doubtful"),
             holds=tuple(record.Hold(held, "bad", "then") for held in case.get("holds", ())),
             suspension=record.Suspension("me", case["suspended"], "then") if "suspended" in case else None,
@@ -107,7 +111,9 @@ def test_plan_case(case: dict[str, Any]) -> None:
     assert [blocker.reason for blocker in decision.blockers] == expected.get("blockers", [])
     assert [type(action).__name__ for action in decision.actions] == expected.get("actions", [])
     if "result" in expected:
-        assert [f"{part.item.key.kind} {part.item.key.name}" for part in decision.comparison.result] == expected["result"]
+        assert [f"{part.item.key.kind} {part.item.key.name}" for part in decision.comparison.result] == expected[
+            "result"
+        ]
     for code in expected.get("notices", []):
         assert code in [notice.code for notice in decision.notices]
 
@@ -139,6 +145,7 @@ def test_f7_applying_a_plan_leaves_nothing_to_do(case: dict[str, Any]) -> None:
                     2, situation.wanted.revision, 2, "", digests, "now", decision.comparison.result
                 ),
                 pass_digest="pass",
+                conditions=_READY,
             ),
             rules=situation.rules,
             allowed=situation.allowed,

@@ -1,4 +1,4 @@
-"""Stopping the real command at every system call that touches CONFIG_DIR, from outside, with strace.
+"""Stopping the command at every system call that touches CONFIG_DIR, from outside, with strace; and looking at it.
 
 `points` records one undisturbed run and lists every (system call, k-th call) that touched a folder; `injected` runs
 the command again with one of them killed or failed. The controller itself has no part in this: no hook, no variable.
@@ -7,18 +7,23 @@ the command again with one of them killed or failed. The controller itself has n
 import os
 import re
 import subprocess
-import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.crash import server as servers
 
 DOCUMENTS = ("functions.yml", "routing.yml", "resources.yml")
 
+Documents = Mapping[str, bytes | None]
+"""What a consumer reads through the three names; None where there is nothing."""
+
+SYNCING = ("fsync", "fdatasync")
 CHANGING = (
-    "openat", "mkdir", "mkdirat", "write", "pwrite64", "fsync", "fdatasync", "rename", "renameat", "renameat2", "symlink",
+    "openat", "mkdir", "mkdirat", "write", "pwrite64", *SYNCING, "rename", "renameat", "renameat2", "symlink",
     "symlinkat", "unlink", "unlinkat", "rmdir", "utimensat", "fchmod", "fchmodat", "chmod", "ftruncate", "flock", "link",
 )  # fmt: skip
 READING = ("newfstatat", "fstat", "read", "pread64", "getdents64", "readlink", "readlinkat", "lseek", "fcntl", "access")
@@ -28,40 +33,72 @@ _LINE = re.compile(r"^(?:\d+\s+)?(\w+)\((.*)$")
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The `count`-th call of `name` in the process."""
+    """The `count`-th call of `name` in the process. `line` is what strace said of it when nothing was injected."""
 
     name: str
     count: int
+    line: str = field(compare=False, default="")
+
+    def __str__(self) -> str:
+        return f"{self.name} #{self.count} ({self.line})"
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One run of the controller: its arguments, and the environment that makes its calls the same every time."""
-
-    arguments: tuple[str, ...]
-
-    def line(self) -> list[str]:
-        """The command line."""
-        return [sys.executable, "-m", "controller.cli", *self.arguments]
-
-    def environment(self) -> dict[str, str]:
-        """Hash seed fixed and no bytecode written, so that the k-th call is the same call in every run."""
-        return {**os.environ, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(_root())}
-
-
-def _root() -> Path:
-    return Path(__file__).parent.parent.parent
-
-
-def points(command: Command, folder: Path, trace: Path, names: tuple[str, ...]) -> list[Point]:
+def points(server: servers.Server, run: servers.Run, folder: Path, names: tuple[str, ...]) -> list[Point]:
     """Every call of `names` in one undisturbed run that touches something below `folder`, in order."""
-    subprocess.run(
-        ["strace", "-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={','.join(names)}", "--", *command.line()],
-        env=command.environment(),
-        check=True,
-        capture_output=True,
-        timeout=60,
-    )
+    trace = folder.with_name("trace")
+    ended = _traced(server, run, ["-o", str(trace), "-e", f"trace={','.join(names)}"])
+    assert ended.code == 0, ended.err
+    return _points(trace, folder)
+
+
+def injected(server: servers.Server, run: servers.Run, point: Point, effect: str, folder: Path) -> servers.Ended:
+    """One run with `effect` (``signal=KILL``, ``error=EIO``, …) at `point`, which must have been below `folder`."""
+    trace = folder.with_name("trace")
+    inject = f"inject={point.name}:{effect}:when={point.count}"
+    ended = _traced(server, run, ["-o", str(trace), "-e", f"trace={point.name}", "-e", inject])
+    _require_hit(trace, folder, point)
+    return ended
+
+
+def points_of_process(arguments: tuple[str, ...], folder: Path, names: tuple[str, ...]) -> list[Point]:
+    """As `points`, for a whole process."""
+    trace = folder.with_name("trace")
+    prefix = ("strace", "-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={','.join(names)}", "--")
+    ended = servers.whole_process(arguments, prefix=prefix)
+    assert ended.code == 0, ended.err
+    return _points(trace, folder)
+
+
+def injected_process(arguments: tuple[str, ...], folder: Path, point: Point, effect: str) -> servers.Ended:
+    """As `injected`, for a whole process."""
+    trace = folder.with_name("trace")
+    inject = f"inject={point.name}:{effect}:when={point.count}"
+    prefix = ("strace", "-f", "-y", "-s", "0", "-o", str(trace), "-e", f"trace={point.name}", "-e", inject, "--")
+    ended = servers.whole_process(arguments, prefix=prefix)
+    _require_hit(trace, folder, point)
+    return ended
+
+
+def _traced(server: servers.Server, run: servers.Run, options: list[str]) -> servers.Ended:
+    with server.started(run, held=True) as waiting:
+        strace = subprocess.Popen(
+            ["strace", "-p", str(waiting.pid), "-f", "-y", "-s", "0", *options],
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        )
+        assert strace.stderr is not None
+        with strace:
+            said = strace.stderr.readline()  # "Process N attached": from here on it misses nothing
+            if "attached" not in said:
+                strace.kill()
+                servers.unavailable(f"strace cannot trace here: {said.strip()}")
+            ended = waiting.end()
+            strace.wait(servers.DEADLINE_S)
+    return ended
+
+
+def _points(trace: Path, folder: Path) -> list[Point]:
     seen: Counter[str] = Counter()
     found = []
     for line in trace.read_text(errors="replace").splitlines():
@@ -70,24 +107,24 @@ def points(command: Command, folder: Path, trace: Path, names: tuple[str, ...]) 
             continue
         seen[matched[1]] += 1
         if str(folder) in matched[2]:
-            found.append(Point(matched[1], seen[matched[1]]))
+            found.append(Point(matched[1], seen[matched[1]], line.replace(str(folder), "")[:120]))
     return found
 
 
-def injected(command: Command, point: Point, effect: str) -> subprocess.CompletedProcess[bytes]:
-    """One run with `effect` (``signal=KILL``, ``error=EIO``, …) at `point`."""
-    inject = f"inject={point.name}:{effect}:when={point.count}"
-    return subprocess.run(
-        ["strace", "-f", "-o", "/dev/null", "-e", f"trace={point.name}", "-e", inject, "--", *command.line()],
-        env=command.environment(),
-        check=False,
-        capture_output=True,
-        timeout=60,
-    )
+def _require_hit(trace: Path, folder: Path, point: Point) -> None:
+    """The call that was hit is the one that was meant, or one like it: a sweep that misses proves nothing."""
+    seen = 0
+    for line in trace.read_text(errors="replace").splitlines():
+        matched = _LINE.match(line)
+        seen += matched is not None
+        if seen == point.count:
+            assert str(folder) in line, f"{point} was meant, and this was hit: {line}"
+            return
+    raise AssertionError(f"{point} was never reached")
 
 
 def visible(config: Path) -> dict[str, bytes | None]:
-    """What a consumer reads through the three names; None where there is nothing."""
+    """What a consumer reads through the three names."""
     found: dict[str, bytes | None] = {}
     for name in DOCUMENTS:
         try:
@@ -97,11 +134,38 @@ def visible(config: Path) -> dict[str, bytes | None]:
     return found
 
 
+def generation(config: Path) -> int:
+    """The number of the visible generation; 0 when there is none."""
+    try:
+        return int(os.readlink(config / "..data").removeprefix("..gen-"))
+    except OSError:
+        return 0
+
+
 @dataclass
 class Reader:
     """What a reader that never stops looking has seen: every distinct set, each read within one generation."""
 
     sets: list[dict[str, bytes | None]]
+
+    def mixed(self, before: Documents, after: Documents) -> list[str]:
+        """What it saw that is neither the one set nor the other."""
+        return [_described(found, before, after) for found in self.sets if found not in (before, after)]
+
+    def torn(self, before: Documents, after: Documents) -> list[str]:
+        """Files that it saw and that are neither the one version nor the other."""
+        return [
+            name for found in self.sets for name in DOCUMENTS if found[name] not in (before[name], after[name])
+        ]
+
+
+def _described(found: Documents, before: Documents, after: Documents) -> str:
+    def word(name: str) -> str:
+        if found[name] is None:
+            return "nothing"
+        return "old" if found[name] == before[name] else "new" if found[name] == after[name] else "torn"
+
+    return ", ".join(f"{name}: {word(name)}" for name in DOCUMENTS)
 
 
 @contextmanager
@@ -115,12 +179,13 @@ def reading(config: Path) -> Iterator[Reader]:
     stop = threading.Event()
 
     def look() -> None:
-        while not stop.is_set():
+        while True:
             before = _identity(config)
             found = visible(config)
             if before == _identity(config) and found not in reader.sets:
                 reader.sets.append(found)
-            stop.wait(0.001)
+            if stop.wait(0.001):
+                return
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -147,4 +212,6 @@ def leftovers(config: Path) -> list[str]:
     names = sorted(path.name for path in config.iterdir())
     generations = [name for name in names if name.startswith("..gen-")]
     temporary = [name for name in names if name.endswith("_tmp") or name == ".artifact-merge.lock"]
-    return temporary + generations[:-2]
+    state = config / ".controller"
+    unfinished = [path.name for path in state.iterdir() if "-journal" in path.name] if state.is_dir() else []
+    return temporary + generations[:-2] + sorted(unfinished)

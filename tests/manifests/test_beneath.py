@@ -406,7 +406,7 @@ def test_messages_show_the_path_as_typed(world: Path) -> None:
             inner.stat("gone")
         with (
             root.open_dir("a", shown="typed") as inner,
-            pytest.raises(source_errors.PathMissing, match="^typed/gone: "),
+            pytest.raises(source_errors.PathMissing, match=r"^typed/gone: "),
         ):
             inner.stat("gone")
 

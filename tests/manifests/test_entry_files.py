@@ -62,10 +62,7 @@ def test_documents_become_items_with_text_line_and_digest() -> None:
     ]
     by_name = {item.key: item for item in content.items}
     stage = by_name[items.ItemKey(items.Kind.FUNCTION, "STAGE")]
-    assert (
-        stage.text == 'STAGE:\n  image: "registry:5010/stage:1"\n'
-        or stage.text == "STAGE:\n  image: registry:5010/stage:1\n"
-    )
+    assert stage.text.replace('"', "") == "STAGE:\n  image: registry:5010/stage:1\n"
     assert stage.digest == digest.of_value({"image": "registry:5010/stage:1"})
     assert by_name[items.ItemKey(items.Kind.DEFAULT_ENVIRONMENT, "STAGE")].text == 'STAGE: "010"\n'
     assert by_name[items.ItemKey(items.Kind.BUCKET, "logs")].text == "- BucketName: logs\n"

@@ -54,7 +54,7 @@ def test_a_store_answers_for_the_very_same_fingerprint_only(field: str) -> None:
     seen = fingerprint.Fingerprint("/file", 1, 2, 3, 4, 5)
     store.remember(seen, "sha256:a")
     assert store.digest_of(seen) == "sha256:a"
-    changed = seen._replace(**{field: "/other" if field == "path" else 9})
+    changed = fingerprint.Fingerprint(**{**seen._asdict(), field: "/other" if field == "path" else 9})
     assert store.digest_of(changed) is None
     store.remember(changed, "sha256:b")
     assert store.digest_of(changed) == "sha256:b"

@@ -1,0 +1,461 @@
+"""A pass, a plan and a rollback, world in and world out: nothing of a disk, a clock or a process is in here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from controller import errors, failpoints, reconciler, report, rollback
+from controller.world import Request
+from core import actions, compatibility, plan, policy, record
+from tests.fakes.world import Crash, Place, World, function, route
+
+RULES = policy.Policy()
+REQUEST = Request(RULES)
+WRITING = ("begin", "perform", "succeed", "fail")
+
+Act = Callable[[World], report.Report]
+
+
+def converge(world: World) -> report.Report:
+    """One pass."""
+    return reconciler.reconcile_once(world, REQUEST)
+
+
+def go_back(world: World) -> report.Report:
+    """A rollback to the revision before."""
+    return rollback.roll_back(world, REQUEST, None, reason="bad")
+
+
+def converged(place: Place) -> Place:
+    """The same place after a pass."""
+    assert not converge(World(place)).failed
+    return place
+
+
+def changed(place: Place) -> Place:
+    """The same place; its source asks for something else."""
+    place.source.now("sha256:2", function("a", 2), function("c"), route("/a", "a"))
+    return place
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Where a place stands before the pass that is cut off."""
+
+    name: str
+    before: Callable[[], Place]
+    act: Act = converge
+
+
+def first_publish() -> Place:
+    """Nothing published, nothing recorded."""
+    return Place()
+
+
+def after_change() -> Place:
+    """Published and recorded, and the source has moved on."""
+    return changed(converged(Place()))
+
+
+def after_drift() -> Place:
+    """Somebody edited one function and removed another thing."""
+    place = converged(Place())
+    place.disk.shown[function("a").key] = function("a", 99)
+    del place.disk.shown[route("/a", "a").key]
+    return place
+
+
+def after_a_cut_off_publish() -> Place:
+    """In sync but for leftovers."""
+    place = converged(Place())
+    place.disk.leftovers = ("..data_tmp", "..gen-000009")
+    return place
+
+
+def after_a_lost_record() -> Place:
+    """CONFIG_DIR is as wanted; the record knows nothing."""
+    return Place(disk=converged(Place()).disk)
+
+
+def after_two_revisions() -> Place:
+    """A revision to go back to."""
+    return converged(after_change())
+
+
+STORIES = (
+    Story("first publish", first_publish),
+    Story("changed source", after_change),
+    Story("drift", after_drift),
+    Story("leftovers", after_a_cut_off_publish),
+    Story("lost record", after_a_lost_record),
+    Story("in sync", lambda: converged(Place())),
+    Story("rollback", after_two_revisions, go_back),
+)
+
+
+def points(story: Story) -> list[tuple[int, str]]:
+    """Every call of the undisturbed pass, before and after its effect; what has a half also half way."""
+    world = World(story.before())
+    assert not story.act(world).failed
+    acting = [at for at, name in enumerate(world.calls) if name == "perform"]
+    halves = [at for at, action in zip(acting, world.performed, strict=True) if not isinstance(action, actions.Confirm)]
+    return [
+        *((at, when) for at in range(len(world.calls)) for when in ("before", "after")),
+        *((at, "half") for at in halves),
+    ]
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_a2_a_crash_at_any_point_and_a_restart_end_in_the_same_world(story: Story) -> None:
+    """A2, P3: whatever the process had done when it ended, the next one reaches the same CONFIG_DIR and record."""
+    wanted = story.before()
+    assert not story.act(World(wanted)).failed
+    stops = points(story)
+    assert len(stops) >= 8
+    for stop in stops:
+        place = story.before()
+        world = World(place, stop=stop)
+        with pytest.raises(Crash):
+            story.act(world)
+        repeated = _again(story, place)
+        assert not repeated.failed, (stop, world.calls, repeated)
+        assert place.facts() == wanted.facts(), (stop, world.calls)
+
+
+def _again(story: Story, place: Place) -> report.Report:
+    """What a person or a timer does next: the same command; a rollback that took already is not asked for twice."""
+    if story.act is go_back and place.store.load(with_items=False).holds:
+        return report.in_sync(place.store.load(with_items=False))
+    return story.act(World(place))
+
+
+def test_a2_every_failpoint_of_a_pass_is_reached_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A2: the names are the steps; one that is no longer announced would never be swept."""
+    reached: list[str] = []
+    monkeypatch.setattr(failpoints, "reach", reached.append)
+    converge(World(Place()))
+    assert reached == list(failpoints.Step)
+
+
+def test_nothing_to_do_costs_a_look_and_touches_nothing() -> None:
+    """F7, P3: a converged pass reads no document, performs nothing and records nothing."""
+    place = converged(Place())
+    before, writes = place.facts(), place.store.writes
+    world = World(place)
+    ended = converge(world)
+    assert ended.reason == plan.Outcome.IN_SYNC
+    assert not ended.changed
+    assert not ended.failed
+    assert world.calls == ["exclusive", "remember", "look", "fetch"]
+    assert place.store.writes == writes
+    assert place.facts() == before
+
+
+def test_nothing_to_do_after_reading_everything_touches_nothing_either() -> None:
+    """A hold on another revision makes a pass look closely; it still finds nothing to do."""
+    place = converged(Place())
+    place.store.hold("sha256:other", "bad")
+    writes = place.store.writes
+    world = World(place)
+    assert converge(world).reason == plan.Outcome.IN_SYNC
+    assert "read" in world.calls
+    assert not set(WRITING) & set(world.calls)
+    assert place.store.writes == writes
+
+
+def test_a_new_revision_that_asks_for_the_same_is_only_recorded() -> None:
+    place = converged(Place())
+    place.source.revision = "sha256:2"
+    world = World(place)
+    ended = converge(world)
+    assert ended.reason == plan.Outcome.RECORD_ONLY
+    assert not ended.changed
+    assert [type(action) for action in world.performed] == [actions.Confirm]
+    assert place.disk.generation == 1
+    assert converge(World(place)).reason == plan.Outcome.IN_SYNC
+
+
+FAILURES = {
+    "source gone": ("fetch", errors.ControllerError("SourceMissing", "gone")),
+    "bad document": ("read", errors.ControllerError("ArtifactInvalid", "bad")),
+    "publish failed": ("perform", errors.ControllerError("PublishFailed", "step switch: no space")),
+}
+
+
+def broken_by(name: str) -> tuple[Place, World]:
+    """A place with a published revision and a moved source, where the next pass fails in this way."""
+    method, error = FAILURES[name]
+    place = after_change()
+    world = World(place)
+    if method == "fetch":
+        place.source.broken = error
+    elif method == "read":
+        place.source.unreadable = error
+    else:
+        world.failing = error
+    return place, world
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_is_recorded_once_and_leaves_the_previous_revision_live(name: str) -> None:
+    """P2: old documents, the reason in the history, `Ready` false with the last good revision still known."""
+    place, world = broken_by(name)
+    disk = replace(place.disk, shown=dict(place.disk.shown))
+    ended = converge(world)
+    assert (ended.failed, ended.reason) == (True, FAILURES[name][1].reason)
+    assert world.calls.count("fail") == 1
+    assert place.disk == disk
+    known = place.store.load(with_items=False)
+    assert known.applied is not None
+    assert known.applied.revision == "sha256:1"
+    assert (known.conditions["Ready"].status, known.conditions["Ready"].reason) == ("False", ended.reason)
+    assert place.history()[-1] == ("failed", ended.reason, 1)
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_c3_the_same_revision_is_tried_again_and_its_failures_are_one_row(name: str) -> None:
+    """C3: what failed is retried with the next pass, and the repeated failure is counted."""
+    place, world = broken_by(name)
+    for _ in range(3):
+        again = World(place)
+        again.failing = world.failing
+        assert converge(again).failed
+    assert place.history()[-1] == ("failed", FAILURES[name][1].reason, 3)
+    place.source.broken = place.source.unreadable = None
+    ended = converge(World(place))
+    assert (ended.failed, ended.reason) == (False, plan.Outcome.SOURCE_CHANGED)
+    assert place.history()[-1] == ("applied", plan.Outcome.SOURCE_CHANGED, 1)
+    assert place.store.load(with_items=False).conditions["Ready"].status == "True"
+
+
+def test_a4_a_generation_that_may_not_be_on_the_disk_is_replaced_by_the_next_pass() -> None:
+    """A4: a failed fsync after the switch leaves the new generation visible; it is never taken for durable."""
+    place = after_change()
+    world = World(place)
+    act = world._act
+
+    def switch_and_fail(action: actions.Action, remembered: record.Record) -> None:
+        act(action, remembered)
+        raise errors.PublishFailed("step sync-switch: Input/output error (errno 5)", place.disk.generation)
+
+    world._act = switch_and_fail  # type: ignore[method-assign]  # the fault is planted inside the action
+    assert converge(world).reason == "PublishFailed"
+    assert place.disk.generation == 2
+    again = World(place)
+    assert converge(again).reason == plan.Outcome.DOUBTFUL_GENERATION
+    assert place.disk.generation == 3
+    assert place.store.load(with_items=False).doubtful_generation is None
+
+
+def blocked(change: Callable[[Place], Request]) -> tuple[Place, World, report.Report]:
+    """A pass over a moved source under a request that forbids it."""
+    place = after_change()
+    request = change(place)
+    world = World(place)
+    return place, world, reconciler.reconcile_once(world, request)
+
+
+def suspended(place: Place) -> Request:
+    """Stopped by a person."""
+    place.store.suspend(record.Suspension("me", "freeze", "2026-02-20T00:00:00Z"))
+    return REQUEST
+
+
+def held(place: Place) -> Request:
+    """This revision is held."""
+    place.store.hold("sha256:2", "bad")
+    return REQUEST
+
+
+def without_secrets(place: Place) -> Request:
+    """A required secret is not set."""
+    place.source.missing_secrets = ("AUTH_PASS",)
+    return REQUEST
+
+
+def strict(place: Place) -> Request:
+    """A stack is required, and none can be observed."""
+    place.source.requirement = compatibility.Requirement("1.0", "docker", "latest")
+    return Request(replace(RULES, strict=True))
+
+
+def with_a_build(place: Place) -> Request:
+    """A function brings a Dockerfile."""
+    place.source.builds = (("entry", "a"),)
+    return REQUEST
+
+
+def emptied(place: Place) -> Request:
+    """The source asks for nothing."""
+    place.source.now("sha256:3")
+    return REQUEST
+
+
+BLOCKERS = {
+    "Suspended": suspended,
+    "Held": held,
+    "SecretsMissing": without_secrets,
+    "StackIncompatible": strict,
+    "DockerUnavailable": with_a_build,
+    "SourceEmpty": emptied,
+}
+
+
+@pytest.mark.parametrize("reason", BLOCKERS)
+def test_a_blocker_performs_nothing_and_is_recorded_once(reason: str) -> None:
+    """P6: nothing is built, written or run; one failure is recorded and says why."""
+    place, world, ended = blocked(BLOCKERS[reason])
+    assert ended.reason == reason
+    assert ended.exit_code == errors.MEANINGS[reason].exit_code
+    assert ended.hint
+    assert world.performed == []
+    assert "begin" not in world.calls
+    assert world.calls.count("fail") == 1
+    assert place.disk.generation == 1
+    assert place.history()[-1] == ("failed", reason, 1)
+
+
+def test_all_blockers_are_told_at_once() -> None:
+    place = after_change()
+    for block in BLOCKERS.values():
+        block(place)
+    ended = reconciler.reconcile_once(World(place), strict(place))
+    assert ended.reason == "Suspended"
+    for reason in ("SecretsMissing", "StackIncompatible", "DockerUnavailable", "SourceEmpty"):
+        assert f"{reason}: " in ended.message
+
+
+def test_b7_applied_but_not_recorded_is_told_and_repaired_by_the_next_pass() -> None:
+    """B7: the new set is live, the exit code says that the record does not know it, the next pass records it."""
+    place = after_change()
+    world = World(place)
+    world.recordable = False
+    ended = converge(world)
+    assert (ended.reason, ended.exit_code, ended.failed) == ("AppliedNotRecorded", 1, True)
+    assert ended.changed
+    assert place.disk.generation == 2
+    repaired = World(place)
+    assert converge(repaired).reason == plan.Outcome.RECORD_ONLY
+    assert place.disk.generation == 2
+    assert converge(World(place)).reason == plan.Outcome.IN_SYNC
+
+
+def test_a11_a_record_that_says_more_than_the_disk_shows_is_not_believed() -> None:
+    """A11: the volume's content is gone; the record claims that the revision is applied."""
+    place = converged(Place())
+    place.disk.shown.clear()
+    place.disk.generation = None
+    ended = converge(World(place))
+    assert ended.changed
+    assert set(place.disk.shown) == {part.key for part in place.source.parts}
+
+
+def test_a_saved_plan_is_applied_when_nothing_moved() -> None:
+    place = after_change()
+    saved = reconciler.plan_once(World(place), REQUEST).preconditions
+    ended = reconciler.reconcile_once(World(place), replace(REQUEST, saved=saved))
+    assert ended.reason == plan.Outcome.SOURCE_CHANGED
+
+
+MOVES: dict[str, tuple[str, Callable[[Place], object]]] = {
+    "the source": ("what the source asks for", lambda place: place.source.now("sha256:3", function("a", 3))),
+    "CONFIG_DIR": (
+        "what CONFIG_DIR shows",
+        lambda place: place.disk.shown.update({function("x").key: function("x")}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", MOVES)
+def test_a_saved_plan_is_refused_when_something_moved(what: str) -> None:
+    place = after_change()
+    saved = reconciler.plan_once(World(place), REQUEST).preconditions
+    words, move = MOVES[what]
+    move(place)
+    world = World(place)
+    ended = reconciler.reconcile_once(world, replace(REQUEST, saved=saved))
+    assert (ended.reason, ended.exit_code) == ("PlanMoved", 77)
+    assert words in ended.message
+    assert world.performed == []
+    assert place.disk.generation == 1
+
+
+def test_a_saved_plan_is_checked_even_when_there_is_nothing_to_do() -> None:
+    place = after_change()
+    saved = reconciler.plan_once(World(place), REQUEST).preconditions
+    converge(World(place))
+    assert reconciler.reconcile_once(World(place), replace(REQUEST, saved=saved)).reason == "PlanMoved"
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_planning_takes_no_lock_and_writes_nothing(story: Story) -> None:
+    place = story.before()
+    facts, writes = place.facts(), place.store.writes
+    world = World(place)
+    reconciler.plan_once(world, REQUEST)
+    assert not {"exclusive", *WRITING} & set(world.calls)
+    assert (place.facts(), place.store.writes) == (facts, writes)
+
+
+@pytest.mark.parametrize("story", [story for story in STORIES if story.act is converge], ids=lambda story: story.name)
+def test_a_plan_says_what_the_pass_then_does(story: Story) -> None:
+    place = story.before()
+    planned = reconciler.plan_once(World(place), REQUEST)
+    world = World(place)
+    ended = converge(world)
+    assert ended.reason == planned.outcome
+    assert tuple(world.performed) == planned.actions
+
+
+def test_planning_raises_what_a_pass_would_report() -> None:
+    place = after_change()
+    place.source.broken = errors.ControllerError("SourceMissing", "gone")
+    with pytest.raises(errors.ControllerError) as caught:
+        reconciler.plan_once(World(place), REQUEST)
+    assert caught.value.reason == "SourceMissing"
+
+
+def test_a_rollback_needs_no_source_and_is_a_new_generation() -> None:
+    """GW3, P4: the old content comes back under a new number and a later time."""
+    place = after_two_revisions()
+    place.source.broken = errors.ControllerError("SourceMissing", "gone")
+    newest = place.disk.newest_mtime_s
+    ended = go_back(World(place))
+    assert (ended.failed, ended.changed, ended.generation) == (False, True, 3)
+    assert set(place.disk.shown) == {function("a").key, function("b").key, route("/a", "a").key}
+    assert place.disk.shown[function("a").key] == function("a", 1)
+    assert place.disk.newest_mtime_s > newest
+
+
+def test_a_rolled_back_revision_is_held_until_the_source_changes() -> None:
+    place = after_two_revisions()
+    go_back(World(place))
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == ["sha256:2"]
+    ended = converge(World(place))
+    assert (ended.reason, ended.exit_code) == ("Held", 77)
+    assert place.disk.generation == 3
+    place.source.now("sha256:3", function("a", 3), function("c"), route("/a", "a"))
+    assert converge(World(place)).reason == plan.Outcome.SOURCE_CHANGED
+    assert place.store.load(with_items=False).holds == ()
+
+
+def test_a_rollback_by_name_goes_there_although_it_is_held() -> None:
+    """A person's word counts more than a hold, a suspension or the shrink guard."""
+    place = after_two_revisions()
+    go_back(World(place))
+    place.store.suspend(record.Suspension("me", "freeze", "2026-02-20T00:00:00Z"))
+    ended = rollback.roll_back(World(place), REQUEST, "sha256:2", reason="it was not that")
+    assert not ended.failed, ended
+    assert place.disk.shown[function("a").key] == function("a", 2)
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == ["sha256:1"]
+
+
+@pytest.mark.parametrize("revision", [None, "sha256:9", "zz"])
+def test_nothing_to_roll_back_to_is_a_recorded_refusal(revision: str | None) -> None:
+    place = converged(Place())
+    world = World(place)
+    ended = rollback.roll_back(world, REQUEST, revision, reason="bad")
+    assert (ended.reason, ended.exit_code) == ("NothingToRollBackTo", 77)
+    assert world.performed == []
+    assert place.history()[-1] == ("failed", "NothingToRollBackTo", 1)

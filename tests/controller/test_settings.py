@@ -1,0 +1,261 @@
+"""Settings: flags over environment over file over defaults, and every wrong key with its place and the nearest one."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from controller import errors, settings
+from tests.fakes import command
+
+FULL = """\
+name: edge
+source:
+  directory: {path: /artifacts, allow_outside: true}
+manifest: {path: artifact.yml, project: shop, env: demo, require_ids: false, max_bytes: 1000, gateway_env: [REGION]}
+config_dir: /config
+state_dir: /state
+secrets: {env_file: /run/secrets/stack.env}
+policy:
+  strict: true
+  prune: all
+  self_heal: false
+  publish: files
+  max_removed: 25%
+  allow_empty: true
+lock_wait: 5m
+keep_applied: 3
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of ours is set but by the test."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("CONTROLLER_") or name == "CONFIG_DIR":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "controller.yml"
+    path.write_text(FULL)
+    return path
+
+
+def refused(file: Path | None, flags: dict[tuple[str, ...], Any] | None = None) -> errors.ControllerError:
+    """The refusal, which is always the same kind."""
+    with pytest.raises(errors.ControllerError) as caught:
+        settings.load(file, flags or {})
+    assert caught.value.reason == "SettingsInvalid"
+    assert caught.value.meaning.exit_code == 78
+    return caught.value
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    found = settings.load(None, {})
+    assert found.config_dir is None
+    assert found.lock_wait == 30
+    assert found.keep_applied == 10
+    assert found.policy == settings.PolicySettings()
+    assert (found.policy.max_removed, found.policy.prune, found.policy.self_heal) == (0.5, "owned", True)
+
+
+def test_every_key_of_the_file_counts(file: Path) -> None:
+    found = settings.load(file, {})
+    assert found.source.directory is not None
+    assert (found.source.directory.path, found.source.directory.allow_outside) == (Path("/artifacts"), True)
+    assert found.manifest.gateway_env == ("REGION",)
+    assert found.lock_wait == 300
+    assert (found.policy.max_removed, found.policy.publish) == (0.25, "files")
+    assert found.secrets.env_file == Path("/run/secrets/stack.env")
+
+
+def test_flags_beat_environment_beats_file_beats_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = {("lock_wait",): "4s"}
+    assert settings.load(None, {}).lock_wait == 30
+    assert settings.load(file, {}).lock_wait == 300
+    monkeypatch.setenv("CONTROLLER_LOCK_WAIT", "7s")
+    assert settings.load(file, {}).lock_wait == 7
+    assert settings.load(file, flag).lock_wait == 4
+    assert settings.load(file, {("lock_wait",): None}).lock_wait == 7
+
+
+def test_one_flag_of_a_section_leaves_the_others(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTROLLER_POLICY__PRUNE", "none")
+    found = settings.load(file, {("policy", "strict"): False}).policy
+    assert (found.strict, found.prune, found.publish) == (False, "none", "files")
+
+
+def test_the_contract_s_own_name_is_read_with_less_weight(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFIG_DIR", "/contract")
+    assert settings.load(None, {}).config_dir == Path("/contract")
+    monkeypatch.setenv("CONTROLLER_CONFIG_DIR", "/ours")
+    assert settings.load(None, {}).config_dir == Path("/ours")
+    assert settings.load(None, {("config_dir",): Path("/flag")}).config_dir == Path("/flag")
+
+
+def test_a_value_may_stand_in_a_file(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wait").write_text("9s\n")
+    monkeypatch.setenv("CONTROLLER_LOCK_WAIT_FILE", str(tmp_path / "wait"))
+    assert settings.load(file, {}).lock_wait == 9
+    monkeypatch.setenv("CONTROLLER_LOCK_WAIT", "8s")
+    assert settings.load(file, {}).lock_wait == 8
+    monkeypatch.delenv("CONTROLLER_LOCK_WAIT")
+    monkeypatch.setenv("CONTROLLER_LOCK_WAIT_FILE", str(tmp_path / "nowhere"))
+    assert "CONTROLLER_LOCK_WAIT_FILE" in refused(file).message
+
+
+def test_an_empty_variable_is_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTROLLER_CONFIG_DIR", "")
+    monkeypatch.setenv("CONFIG_DIR", "")
+    assert settings.load(None, {}).config_dir is None
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [("30s", 30), ("5m", 300), ("2h", 7200), ("1d", 86400), ("500ms", 0.5), ("1.5s", 1.5), ("12", 12), (7, 7), (0, 0)],
+)
+def test_durations(text: object, wanted: float) -> None:
+    assert settings.load(None, {("lock_wait",): text}).lock_wait == wanted
+
+
+@pytest.mark.parametrize("text", ["soon", "", "5 parsecs", "-1s", -1, "1h30m", "inf", "nan", "1e3s", "367d", "٣s"])
+def test_bad_durations(text: object) -> None:
+    assert refused(None, {("lock_wait",): text}).problems[0].key == "lock_wait"
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("50%", 0.5), ("12.5 %", 0.125), (0.3, 0.3), ("0.3", 0.3), ("100%", 1)])
+def test_percentages(text: object, wanted: float) -> None:
+    assert settings.load(None, {("policy", "max_removed"): text}).policy.max_removed == wanted
+
+
+@pytest.mark.parametrize("text", ["101%", "-1%", 1.1, "half", "%", ""])
+def test_bad_percentages(text: object) -> None:
+    assert refused(None, {("policy", "max_removed"): text}).problems[0].key == "policy.max_removed"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "key", "says"),
+    [
+        ("name: edge", "nam: edge", 1, "nam", "did you mean name?"),
+        ("  self_heal", "  selfheal", 11, "policy.selfheal", "did you mean self_heal?"),
+        ("allow_outside", "allow_outsid", 3, "source.directory.allow_outsid", "did you mean allow_outside?"),
+        ("prune: all", "prune: most", 10, "policy.prune", "'owned'"),
+        ("strict: true", "strict: maybe", 9, "policy.strict", "boolean"),
+        ("lock_wait: 5m", "lock_wait: soon", 15, "lock_wait", "write a duration like 30s, 5m or 2h"),
+        ("keep_applied: 3", "keep_applied: 0", 16, "keep_applied", "greater than or equal to 1"),
+        ("name: edge", "name: a/b", 1, "name", "pattern"),
+        ("source:\n  directory: {path: /artifacts, allow_outside: true}", "source: {git: {url: x}}", 2, "source.git", ""),
+    ],
+)
+def test_a_wrong_key_is_named_with_its_place(file: Path, old: str, new: str, line: int, key: str, says: str) -> None:
+    """78: file, line, key, and the nearest right name; never the value."""
+    command.replace_text(file, old, new)
+    problem = refused(file).problems[0]
+    assert (problem.file, problem.line, problem.key) == (str(file), line, key)
+    assert says in problem.message
+
+
+def test_every_wrong_key_is_told_at_once(file: Path) -> None:
+    file.write_text("nam: x\npolicy: {prun: all}\nlock_wait: soon\n")
+    assert [problem.key for problem in refused(file).problems] == ["policy.prun", "lock_wait", "nam"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("CONTROLLER_CONFIGDIR", "CONTROLLER_CONFIG_DIR"),
+        ("CONTROLLER_POLICY__PRUN", "CONTROLLER_POLICY__PRUNE"),
+        ("CONTROLLER_LOCK_WAIT_FIL", "CONTROLLER_LOCK_WAIT"),
+    ],
+)
+def test_an_unknown_variable_is_refused(name: str, nearest: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "canary-value")
+    error = refused(None)
+    assert [problem.key for problem in error.problems] == [name]
+    assert f"did you mean {nearest}?" in error.problems[0].message
+    assert "canary-value" not in str(error.problems[0])
+
+
+def test_a_wrong_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTROLLER_POLICY__STRICT", "canary-value")
+    problem = refused(None).problems[0]
+    assert problem.key == "policy.strict"
+    assert "canary-value" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"a: [", b"- 1\n", b"\xff\xfe", b"a: 1\na: 2\n", b"text", b"--- {}\n--- {}\n", b"name: !!python/name:os.system x\n"],
+)
+def test_a_file_that_is_no_settings(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    refused(file)
+
+
+@pytest.mark.parametrize("content", ["", "{}\n", "# nothing\n"])
+def test_an_empty_file_is_the_defaults(file: Path, content: str) -> None:
+    file.write_text(content)
+    assert settings.load(file, {}) == settings.load(None, {})
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    assert str(tmp_path / "none.yml") in refused(tmp_path / "none.yml").message
+    assert str(tmp_path) in refused(tmp_path).message
+
+
+def test_settings_cannot_be_changed(file: Path) -> None:
+    found = settings.load(file, {})
+    with pytest.raises(ValueError, match="frozen"):
+        found.name = "other"  # type: ignore[misc]  # that is the point
+
+
+def examples() -> Iterator[dict[str, Any]]:
+    """Every controller.yml that the documents show, and the one above."""
+    yield yaml.safe_load(FULL)
+    for path in [command.ROOT / "README.md", *sorted((command.ROOT / "docs").rglob("*.md"))]:
+        if path.exists():
+            for block in re.findall(r"```ya?ml\n# controller\.yml\n(.*?)```", path.read_text(), flags=re.DOTALL):
+                yield yaml.safe_load(block)
+
+
+def test_the_published_schema_accepts_the_shipped_examples() -> None:
+    for example in examples():
+        assert list(complaints(settings.json_schema(), example)) == []
+
+
+def test_the_published_schema_refuses_unknown_keys() -> None:
+    schema = settings.json_schema()
+    assert list(complaints(schema, {"nam": 1})) == ["nam"]
+    assert list(complaints(schema, {"policy": {"prun": "all"}})) == ["policy.prun"]
+    assert list(complaints(schema, {"policy": {"prune": "most"}})) == ["policy.prune"]
+
+
+def complaints(schema: dict[str, Any], value: Any, at: str = "", root: dict[str, Any] | None = None) -> Iterator[str]:
+    """Where a value does not fit a JSON Schema, as far as ours goes: types, properties, references, choices."""
+    root = root or schema
+    while "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if "anyOf" in schema:
+        if not any(not list(complaints(option, value, at, root)) for option in schema["anyOf"]):
+            yield at
+        return
+    if "enum" in schema and value not in schema["enum"]:
+        yield at
+    kinds = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "null": type(None)}
+    kinds["number"] = (int, float)  # type: ignore[assignment]  # either will do
+    if "type" in schema and not isinstance(value, kinds[schema["type"]]):
+        yield at
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            place = f"{at}.{key}" if at else key
+            if key in schema.get("properties", {}):
+                yield from complaints(schema["properties"][key], inner, place, root)
+            elif schema.get("additionalProperties") is False:
+                yield place

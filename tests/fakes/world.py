@@ -1,0 +1,259 @@
+"""One target and its source in memory: `controller.world.RollbackWorld` over values.
+
+Three things survive a crash: the source, CONFIG_DIR and the record. `Place` holds them; a `World` is one process at
+that place. Its calls are counted, and any of them can end the process, before or after its effect, or half way through.
+"""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from controller import clock, errors, memory, state
+from controller.world import Acted, Fetched, Success
+from core import actions, assembly, compatibility, desired, digest, items, observed, policy, record
+from tests.fakes.state import MemoryState
+
+START = datetime.datetime(2026, 2, 20, 7, 4, 4, tzinfo=datetime.UTC)
+
+
+class Crash(BaseException):
+    """The process is gone: nothing of it may run any more, so it is no `Exception`."""
+
+
+def function(name: str, value: int = 1) -> items.Item:
+    """A function whose digest and text depend on `value`."""
+    key = items.ItemKey(items.Kind.FUNCTION, name)
+    return items.Item(key, digest.of_value({name: value}), f"{name}:\n  image: x:{value}\n", 1)
+
+
+def route(path: str, target: str) -> items.Item:
+    """A route."""
+    key = items.ItemKey(items.Kind.ROUTE, f"{path}:GET")
+    return items.Item(key, digest.of_value([path, target]), f"- path: {path}\n  function: {target}\n", 1, target)
+
+
+@dataclass
+class Source:
+    """What the source holds. `broken` is what resolving it raises; `unreadable` is what reading it raises."""
+
+    revision: str = "sha256:1"
+    parts: tuple[items.Item, ...] = (function("a"), function("b"), route("/a", "a"))
+    missing_secrets: tuple[str, ...] = ()
+    requirement: compatibility.Requirement | None = None
+    builds: tuple[tuple[str, str], ...] = ()
+    broken: errors.ControllerError | None = None
+    unreadable: errors.ControllerError | None = None
+
+    def now(self, revision: str, *parts: items.Item) -> None:
+        """Another revision."""
+        self.revision, self.parts = revision, parts
+
+
+@dataclass
+class Disk:
+    """CONFIG_DIR: what it shows, and the leftovers of a cut-off publish."""
+
+    shown: dict[items.ItemKey, items.Item] = field(default_factory=dict)
+    generation: int | None = None
+    newest_mtime_s: int = 0
+    leftovers: tuple[str, ...] = ()
+
+    @property
+    def documents(self) -> Mapping[items.Document, bytes]:
+        """The bytes that a consumer reads."""
+        return assembly.assemble(self.shown.values())
+
+    @property
+    def digests(self) -> Mapping[items.Document, str]:
+        """Their digests."""
+        return {document: digest.of_bytes(content) for document, content in self.documents.items()}
+
+
+class _Memory(memory.Memory):
+    """The real memory of a target, with a record that is no file."""
+
+    def __init__(self, store: MemoryState) -> None:
+        self._state = cast("state.State", store)
+        self._clock = clock.Clock()
+
+
+@dataclass
+class Place:
+    """What outlives a process."""
+
+    source: Source = field(default_factory=Source)
+    disk: Disk = field(default_factory=Disk)
+    store: MemoryState = field(default_factory=lambda: MemoryState(now=lambda: START))
+
+    def facts(self) -> tuple[object, ...]:
+        """What has to be the same after a crash and a restart: the documents, and the record but for its telling."""
+        known = self.store.load(with_items=True)
+        applied = known.applied and replace(known.applied, id=0)
+        return self.disk, applied, known.pass_digest, known.attempted_revision, known.holds, known.doubtful_generation
+
+    def history(self) -> list[tuple[str, str, int]]:
+        """Result, reason and count of each row, oldest first."""
+        return [(row.result, row.reason, row.count) for row in reversed(self.store.history())]
+
+
+class World:
+    """One process at a place. `calls` are the methods in the order of their calls; `stop` names the call (from 0) at
+    which the process ends, and where in it: ``before``, ``half`` or ``after`` its effect."""
+
+    def __init__(self, place: Place, *, stop: tuple[int, str] | None = None) -> None:
+        self.place = place
+        self.calls: list[str] = []
+        self.performed: list[actions.Action] = []
+        self.recordable = True
+        self.failing: errors.ControllerError | None = None
+        self._memory = _Memory(place.store)
+        self._stop = stop
+        self._held = False
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        here = len(self.calls)
+        self.calls.append(name)
+        if self._stop == (here, "before"):
+            raise Crash(name)
+        yield
+        if self._stop == (here, "after"):
+            raise Crash(name)
+
+    @property
+    def _ends_half_way(self) -> bool:
+        return self._stop == (len(self.calls) - 1, "half")
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """The kernel's lock: free again however its owner ends."""
+        with self._call("exclusive"):
+            assert not self._held
+            self._held = True
+        try:
+            yield
+        finally:
+            self._held = False
+
+    def remember(self, *, with_items: bool) -> record.Record:
+        """See `controller.world.World`."""
+        with self._call("remember"):
+            return self._memory.load(with_items=with_items)
+
+    def look(self) -> observed.Observed:
+        """See `controller.world.World`."""
+        with self._call("look"):
+            disk = self.place.disk
+            presence = observed.Presence.MISSING if disk.generation is None else observed.Presence.LINK
+            found = disk.digests if disk.generation is not None else {}
+            return observed.Observed(
+                exists=True,
+                documents={
+                    document: observed.DocumentState(presence, found.get(document), disk.newest_mtime_s or None)
+                    for document in items.Document
+                },
+                generation=disk.generation,
+                generations=() if disk.generation is None else (disk.generation,),
+                leftovers=disk.leftovers,
+                newest_mtime_s=disk.newest_mtime_s,
+            )
+
+    def fetch(self) -> Fetched:
+        """See `controller.world.World`."""
+        with self._call("fetch"):
+            source = self.place.source
+            if source.broken is not None:
+                raise source.broken
+            return Fetched(source.revision, "rules", source.requirement, source.missing_secrets)
+
+    def read(self) -> desired.Desired:
+        """See `controller.world.World`."""
+        with self._call("read"):
+            source = self.place.source
+            if source.unreadable is not None:
+                raise source.unreadable
+            return desired.Desired(
+                revision=source.revision,
+                items={part.key: part for part in source.parts},
+                provenance={part.key: desired.Provenance("entry", "functions.yml", part.line) for part in source.parts},
+                builds=source.builds,
+            )
+
+    def seen(self, look: observed.Observed, remembered: record.Record) -> observed.ObservedItems:
+        """See `controller.world.World`."""
+        with self._call("seen"):
+            return observed.ObservedItems(dict(self.place.disk.shown))
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """See `controller.world.World`."""
+        with self._call("finishing"):
+            pass
+        yield
+
+    def begin(self, revision: str) -> None:
+        """See `controller.world.World`."""
+        assert self._held, "only the owner of the lock writes"
+        with self._call("begin"):
+            self._memory.attempt(revision)
+
+    def perform(self, action: actions.Action, remembered: record.Record) -> Acted | None:
+        """See `controller.world.World`."""
+        assert self._held, "only the owner of the lock writes"
+        with self._call("perform"):
+            if self.failing is not None:
+                raise self.failing
+            self.performed.append(action)
+            return self._act(action, remembered)
+
+    def _act(self, action: actions.Action, remembered: record.Record) -> Acted | None:
+        disk = self.place.disk
+        match action:
+            case actions.Publish():
+                assert action.mode is policy.PublishMode.GENERATION
+                if self._ends_half_way:
+                    disk.leftovers = ("..data_tmp",)
+                    raise Crash("half-way through a publish")
+                disk.shown = {part.item.key: part.item for part in action.parts}
+                assert dict(action.documents) == dict(disk.documents)
+                disk.generation = (disk.generation or 0) + 1
+                disk.newest_mtime_s = max(disk.newest_mtime_s, remembered.newest_mtime_s) + 1
+                disk.leftovers = ()
+            case actions.Sweep():
+                disk.leftovers = disk.leftovers[1:] if self._ends_half_way else ()
+                if self._ends_half_way:
+                    raise Crash("half-way through a sweep")
+                return None
+            case actions.Confirm():
+                pass
+        return Acted(disk.generation, disk.newest_mtime_s, disk.digests)
+
+    def succeed(self, success: Success) -> bool:
+        """See `controller.world.World`."""
+        assert self._held, "only the owner of the lock writes"
+        with self._call("succeed"):
+            if self.recordable:
+                self._memory.succeed(success)
+            return self.recordable
+
+    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
+        """See `controller.world.World`."""
+        with self._call("fail"):
+            self._memory.fail(revision=revision, reason=reason, message=message, doubtful=doubtful)
+
+    def applied_sets(self) -> tuple[record.AppliedSet, ...]:
+        """See `controller.world.RollbackWorld`."""
+        with self._call("applied_sets"):
+            return self._memory.applied_sets()
+
+    def with_items(self, chosen: record.AppliedSet) -> record.AppliedSet:
+        """See `controller.world.RollbackWorld`."""
+        with self._call("with_items"):
+            return replace(chosen, items=self._memory.applied_items(chosen.id))
+
+    def now(self) -> datetime.datetime:
+        """See `controller.world.RollbackWorld`."""
+        with self._call("now"):
+            return START
