@@ -7,6 +7,8 @@ from controller.world import Acted, Success, World
 from core import plan, record
 from core import situation as situations
 
+_OF_THE_COMMAND = frozenset({"LockBusy", "PlanMoved", "NothingToRollBackTo"})
+
 
 def carry_out(
     world: World, decision: plan.Plan, situation: situations.Situation, *, holds: tuple[record.Hold, ...] = ()
@@ -43,9 +45,9 @@ def carry_out(
 
 
 def failed(world: World, error: errors.ControllerError, revision: str) -> report.Report:
-    """Record how a pass failed, and report it. Who does not hold the lock writes nothing, so a busy lock is not
-    recorded."""
-    if error.reason != "LockBusy":
+    """Record how a pass failed, and report it. A command that could not be carried out as it was given says nothing
+    about the target, so it is only reported."""
+    if error.reason not in _OF_THE_COMMAND:
         doubtful = error.doubtful if isinstance(error, errors.PublishFailed) else None
         world.fail(revision=revision, reason=error.reason, message=error.message, doubtful=doubtful)
     return report.of_error(error, revision)

@@ -14,8 +14,11 @@ from typing import Self, assert_never
 from controller import clock, errors, fingerprint_store, memory, settings, signals, translate, writer
 from controller.sources import directory
 from controller.world import Acted, Fetched, Success
-from core import actions, desired, observed, policy, record, runtime_config, secrets
+from core import actions, desired, digest, observed, policy, record, runtime_config, secrets
 from manifests import checkout, config_dir, config_items, merge_lock
+
+EMPTY_REVISION = digest.of_parts(("empty",))
+"""The revision of a folder without a manifest, where `policy.allow_empty` says that this is meant."""
 
 
 class Target:
@@ -41,6 +44,7 @@ class Target:
         self._interruption = interruption
         self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
         self._checkout: checkout.Checkout | None = None
+        self._created = False
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -68,6 +72,9 @@ class Target:
         try:
             yield
         finally:
+            if self._created:
+                with suppress(OSError):  # a pass that failed leaves no directory behind that was not there before
+                    os.rmdir(self.config_dir)
             lock.release()
 
     def _ensure_config_dir(self) -> None:
@@ -76,11 +83,18 @@ class Target:
             return
         try:
             os.mkdir(self.config_dir, 0o755)
+            self._created = True
         except FileExistsError:
             raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: not a directory") from None
         except OSError as error:
             text = f"{self.config_dir}: {error.strerror} (errno {error.errno})"
             raise errors.ControllerError("ConfigDirUnusable", text) from None
+
+    def require_config_dir(self) -> Self:
+        """For commands that only look, or that steer: a name that does not exist is a typing error."""
+        if not self.config_dir.is_dir():
+            raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: no such directory")
+        return self
 
     def finishing(self) -> AbstractContextManager[None]:
         """Signals wait for what is inside."""
@@ -110,9 +124,15 @@ class Target:
     def fetch(self) -> Fetched:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
-        with translate.failures():
-            source = directory.locate(self._settings)
-            found = checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
+        try:
+            with translate.failures():
+                source = directory.locate(self._settings)
+                found = checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
+        except errors.ControllerError as error:
+            if error.reason == "SourceEmpty" and self.rules.allow_empty:
+                self._checkout = None
+                return Fetched(EMPTY_REVISION, rules.rules_digest)
+            raise
         self._checkout = found
         required = found.required_secrets
         return Fetched(
@@ -125,7 +145,8 @@ class Target:
     def read(self) -> desired.Desired:
         """Read the entries of the last fetch and fold them."""
         found = self._checkout
-        assert found is not None  # noqa: S101 - `read` follows `fetch` in every flow
+        if found is None:
+            return runtime_config.fold((), revision=EMPTY_REVISION)
         with translate.failures():
             entries = checkout.load_entries(found, self._store)
         return runtime_config.fold(
@@ -175,7 +196,7 @@ class Target:
 
     def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
         """Record a failure where there is a place to: nothing is created for it. Never raises (faults.md P15)."""
-        if self.config_dir.is_dir():
+        if self.config_dir.is_dir() and not self._created:
             with suppress(errors.ControllerError):
                 self.memory.fail(revision=revision, reason=reason, message=message, doubtful=doubtful)
             self._store.flush()

@@ -32,3 +32,13 @@ def short(digest: str) -> str:
     """The digest as people see it: ``sha256:`` and 12 hex digits."""
     algorithm, _, hexadecimal = digest.partition(":")
     return f"{algorithm}:{hexadecimal[:12]}"
+
+
+SHORTEST = 6
+"""Hex digits that an abbreviated digest must have at least: fewer name a revision by accident."""
+
+
+def abbreviates(text: str, digest: str) -> bool:
+    """Whether people who write `text`, with or without ``sha256:``, mean this digest."""
+    wanted, full = text.removeprefix("sha256:"), digest.removeprefix("sha256:")
+    return len(wanted) >= SHORTEST and full.startswith(wanted)

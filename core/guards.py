@@ -3,7 +3,7 @@ that look like an accident (design.md section 5, faults.md P6 and C1)."""
 
 from collections.abc import Iterator
 
-from core import compatibility, diff, items
+from core import compatibility, diff, digest, items
 from core import situation as situations
 from core.notices import Blocker
 
@@ -50,7 +50,7 @@ def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterat
     wanted = sum(1 for key in situation.wanted.items if _counts(key))
     revision = situation.wanted.revision
     allowed = situation.allowed.shrink
-    if not owned or (allowed and revision.startswith(allowed)):
+    if not owned or digest.abbreviates(allowed, revision):
         return
     if wanted == 0 and not situation.rules.allow_empty:
         yield Blocker("SourceEmpty", f"the source asks for nothing, {len(owned)} things are live: revision {revision}")

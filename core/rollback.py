@@ -18,8 +18,7 @@ def choose(
             if current is None or candidate.desired_digest != current.desired_digest:
                 return candidate
         return "no earlier revision is recorded"
-    wanted = revision if revision.startswith("sha256:") else f"sha256:{revision}"
-    matching = [candidate for candidate in sets if candidate.revision.startswith(wanted)]
+    matching = [candidate for candidate in sets if digest.abbreviates(revision, candidate.revision)]
     named = sorted({candidate.revision for candidate in matching})
     if not named:
         return f"no recorded revision begins with {revision}"

@@ -94,9 +94,9 @@ def scan(
 ) -> Checkout:
     """Resolve a source to a revision. `now_ns` is the wall clock in nanoseconds.
 
-    Raises `SourceMissing`, `SourceEmpty`, `SourceUnreadable`, `SourceUnstable`, or `ArtifactInvalid` with every
-    problem of the manifest; when that is in order, with every path problem of every entry and every problem of the
-    documents that can be reached.
+    Raises `SourceMissing`, `SourceEmpty`, `NoManifest`, `SourceUnreadable`, `SourceUnstable`, or `ArtifactInvalid`
+    with every problem of the manifest; when that is in order, with every path problem of every entry and every problem
+    of the documents that can be reached.
     """
     for _ in range(ATTEMPTS):
         with contextlib.suppress(contents.ChangedMeanwhile), _opened(source) as tree:
@@ -290,7 +290,7 @@ def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
     try:
         yield
     except source_errors.PathMissing as error:
-        raise source_errors.SourceEmpty(_emptiness(tree)) from error
+        raise _without_manifest(tree) from error
     except source_errors.PathUnreadable as error:
         raise source_errors.SourceUnreadable(f"source {tree.source.root}: {error}") from error
     except source_errors.PathError as error:
@@ -298,12 +298,12 @@ def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
         raise source_errors.ArtifactInvalid((problem,)) from error
 
 
-def _emptiness(tree: survey.Tree) -> str:
-    """Empty, perhaps because it is not mounted (yet), or just without a manifest: faults.md C1."""
+def _without_manifest(tree: survey.Tree) -> source_errors.SourceError:
+    """Empty, perhaps because it is not mounted (yet), or just without the manifest that was named: faults.md C1."""
     with contextlib.suppress(source_errors.PathError):
         if not tree.root.names(tree.place(".")):
-            return f"{tree.source.root} is empty: not mounted, or not filled yet"
-    return f"{tree.source.root} has no {posixpath.normpath(tree.source.manifest)}"
+            return source_errors.SourceEmpty(f"{tree.source.root} is empty: not mounted, or not filled yet")
+    return source_errors.NoManifest(f"{tree.source.root} has no {posixpath.normpath(tree.source.manifest)}")
 
 
 def _refused(

@@ -119,7 +119,7 @@ class ArtifactInvalid(SourceError):
 
 
 class NoManifest(SourceError):
-    """There are manifests, but none of the project and environment asked for."""
+    """There is something, but not the manifest of that name, or none of the project and environment asked for."""
 
     reason = "NoManifest"
 

@@ -16,7 +16,7 @@ from core import digest
 @click.pass_obj
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List published changes, one row for each thing."""
-    with shared.open_target(options, interruption) as opened:
+    with shared.open_target(options, interruption).require_config_dir() as opened:
         rows = opened.memory.events(limit)
     payload = {
         "rows": [

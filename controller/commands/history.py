@@ -16,7 +16,7 @@ from core import digest
 @click.pass_obj
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List the passes that did something or failed. A failure that repeats is one row with a count."""
-    with shared.open_target(options, interruption) as opened:
+    with shared.open_target(options, interruption).require_config_dir() as opened:
         rows = opened.memory.passes(limit)
     payload = {
         "rows": [

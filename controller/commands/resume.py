@@ -16,7 +16,7 @@ from controller.commands import options as shared
 @click.pass_obj
 def command(interruption: Any, /, held: bool, **options: Any) -> int:
     """Let passes change CONFIG_DIR again. Changes nothing by itself."""
-    with shared.open_target(options, interruption) as opened, opened.exclusive():
+    with shared.open_target(options, interruption).require_config_dir() as opened, opened.exclusive():
         remembered = opened.remember(with_items=False)
         if held:
             opened.memory.release_holds()

@@ -19,7 +19,7 @@ from controller.commands import passes
 def command(interruption: Any, /, revision: str | None, reason: str, **options: Any) -> int:
     """Publish the documents of an earlier REVISION (default: the one before) as a new generation, and hold the
     present one until the source changes. Needs no source."""
-    with shared.open_target(options, interruption) as opened:
+    with shared.open_target(options, interruption).require_config_dir() as opened:
         ended = rollback.roll_back(opened, passes.request(opened, options), revision, reason=reason)
     passes.show(ended, shared.printer(options))
     return ended.exit_code

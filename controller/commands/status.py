@@ -15,7 +15,7 @@ from core import digest
 @click.pass_obj
 def command(interruption: Any, /, **options: Any) -> int:
     """Show the target without changing anything: live revision and generation, the last attempt, holds, conditions."""
-    with shared.open_target(options, interruption) as opened:
+    with shared.open_target(options, interruption).require_config_dir() as opened:
         remembered = opened.remember(with_items=False)
         look = opened.look()
         name = opened.name

@@ -24,7 +24,7 @@ def command(interruption: Any, /, reason: str, duration: str | None, owner: str,
         length = settings.seconds(duration) if duration is not None else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--for") from None
-    with shared.open_target(options, interruption) as opened, opened.exclusive():
+    with shared.open_target(options, interruption).require_config_dir() as opened, opened.exclusive():
         since = opened.now()
         until = clock.iso(since + datetime.timedelta(seconds=float(str(length)))) if length is not None else None
         opened.memory.suspend(record.Suspension(owner, reason, clock.iso(since), until))

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from tests.crash import server as servers
 
+LOCK = ".artifact-merge.lock"
 DOCUMENTS = ("functions.yml", "routing.yml", "resources.yml")
 
 Documents = Mapping[str, bytes | None]
@@ -211,7 +212,7 @@ def leftovers(config: Path) -> list[str]:
     """Names that an interrupted publish would leave: temporaries, and generations beyond two."""
     names = sorted(path.name for path in config.iterdir())
     generations = [name for name in names if name.startswith("..gen-")]
-    temporary = [name for name in names if name.endswith("_tmp") or name == ".artifact-merge.lock"]
+    temporary = [name for name in names if name.endswith("_tmp") or name == LOCK]
     state = config / ".controller"
     unfinished = [path.name for path in state.iterdir() if "-journal" in path.name] if state.is_dir() else []
     return temporary + generations[:-2] + sorted(unfinished)

@@ -447,8 +447,8 @@ def _dangling_manifest(root: Path) -> None:
         (_gone, source_errors.SourceMissing, "no such file or directory"),
         (_is_a_file, source_errors.SourceMissing, "must be a directory"),
         (_emptied, source_errors.SourceEmpty, "is empty: not mounted, or not filled yet"),
-        (_without_manifest, source_errors.SourceEmpty, "has no artifact.yml"),
-        (_dangling_manifest, source_errors.SourceEmpty, "has no artifact.yml"),
+        (_without_manifest, source_errors.NoManifest, "has no artifact.yml"),
+        (_dangling_manifest, source_errors.NoManifest, "has no artifact.yml"),
     ],
 )
 @pytest.mark.parametrize("allow_outside", [False, True])
