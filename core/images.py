@@ -30,7 +30,7 @@ def _cached_problem(text: str) -> str | None:
     if problem:
         return problem
     # Loaded when the first reference is looked at: it costs 20 ms, which a command that checks nothing must not pay.
-    from docker_image import reference as library
+    from docker_image import reference as library  # type: ignore[import-untyped]  # it brings no type hints
 
     try:
         library.Reference.parse_normalized_named(text)

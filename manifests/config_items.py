@@ -10,7 +10,7 @@ from core import documents as rules
 from core import grammar, items, observed, problems
 from manifests import entry_files, rendering, yaml_builder, yaml_text
 
-LIMITS = yaml_builder.Limits(max_bytes=64 << 20)
+LIMITS = yaml_builder.Limits(max_bytes=64 << 20, max_values=8_000_000)
 """A published document holds all entries, so it may be larger than any of them."""
 
 

@@ -53,11 +53,11 @@ def test_drift_is_told_from_change(shop: Shop) -> None:
     shop.published()
     live = shop.config / "functions.yml"
     live.write_text(live.read_text().replace("timeout: 10", "timeout: 999"))
-    shop.edit("orders", "functions.yml", "timeout: 30", "timeout: 31")
+    shop.edit("orders", "functions.yml", "memory_size: 256", "memory_size: 257")
     ended = shop.diff()
     assert "~ function catalog-list  drift: EditedInConfigDir, reload" in ended.out
     assert "~ timeout: 999 -> 10" in ended.out
-    assert "~ function orders-create  change: ChangedInSource, reload" in ended.out
+    assert "~ function orders-report  change: ChangedInSource, reload" in ended.out
     assert "(1 drifted)" in ended.out
 
 
@@ -73,7 +73,7 @@ def test_a_saved_plan_is_applied_to_the_world_it_was_made_for(shop: Shop) -> Non
 
 def source_moved(shop: Shop) -> None:
     """The source asks for something else by now."""
-    shop.edit("orders", "functions.yml", "timeout: 30", "timeout: 31")
+    shop.edit("orders", "functions.yml", "memory_size: 256", "memory_size: 257")
 
 
 def config_dir_moved(shop: Shop) -> None:

@@ -18,19 +18,19 @@ LEAST = 15
 @pytest.mark.parametrize("effect", ["exit", "EIO", "ENOSPC"])
 @pytest.mark.parametrize("name", ["first", "update", "adopt", "files"])
 def test_a1_every_call_of_os(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, name: str, effect: str
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str, effect: str
 ) -> None:
     """A1: readers see the old or the new set whole, errors are told with their step, and the next run converges."""
     scenario = prepared.get(name)
-    log = tmp_path / "calls"
-    config = scenario.copy(tmp_path)
+    log = place / "calls"
+    config = scenario.copy(place)
     fault = {"folder": str(config), "count": 0, "effect": effect}
     server.run(scenario.run(config, fault={**fault, "log": str(log)}))
     calls = log.read_text(encoding="utf-8").split()
     assert len(calls) >= LEAST
     wrong = []
     for count, call in enumerate(calls, 1):
-        scenario.copy(tmp_path)
+        scenario.copy(place)
         run = scenario.run(config, fault={**fault, "count": count})
         with sweep.reading(config) as reader:
             ended = server.run(run)

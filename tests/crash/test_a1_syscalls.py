@@ -61,42 +61,42 @@ class Sweep:
 def test_a1_every_changing_call(  # noqa: PLR0913 - two fixtures more than parameters
     server: servers.Server,
     prepared: scenarios.Prepared,
-    tmp_path: Path,
+    place: Path,
     name: str,
     effect: str,
     names: tuple[str, ...],
     chunk: int,
 ) -> None:
     """A1: readers see the old or the new set whole, errors are told with their step, and the next run converges."""
-    wrong = Sweep(prepared.get(name), names, EFFECTS[effect]).wrong(server, tmp_path, chunk)
+    wrong = Sweep(prepared.get(name), names, EFFECTS[effect]).wrong(server, place, chunk)
     assert not wrong, "\n".join(wrong[:40])
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 @pytest.mark.parametrize("name", ["update", "adopt"])
 def test_a1_every_reading_call(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, name: str, chunk: int
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str, chunk: int
 ) -> None:
     """A1: a disk that cannot be read never makes anybody see a mix, and never counts as an empty one."""
     names = tuple(each for each in sweep.READING if each != "fcntl")  # SQLite's locks: no disk has a part in them
-    wrong = Sweep(prepared.get(name), names, EFFECTS["eio"]).wrong(server, tmp_path, chunk)
+    wrong = Sweep(prepared.get(name), names, EFFECTS["eio"]).wrong(server, place, chunk)
     assert not wrong, "\n".join(wrong[:40])
 
 
 @pytest.mark.parametrize("name", ["update", "adopt"])
 def test_a1_whole_processes(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, name: str
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str
 ) -> None:
     """A1: the same with the command as people start it, killed at each call that changes a name in CONFIG_DIR."""
     scenario = prepared.get(name)
     names = ("mkdirat", "mkdir", "renameat", "rename", "symlinkat", "symlink", "fsync")
-    config = scenario.copy(tmp_path)
+    config = scenario.copy(place)
     line = scenario.run(config).arguments
     found = sweep.points_of_process(line, config, names)
     assert len(found) >= 10
     wrong = []
     for point in found:
-        scenario.copy(tmp_path)
+        scenario.copy(place)
         with sweep.reading(config) as reader:
             ended = sweep.injected_process(line, config, point, EFFECTS["kill"])
         bad = reader.mixed(scenario.before, scenario.after) + ([] if ended.code == -9 else [f"not killed: {ended.code}"])

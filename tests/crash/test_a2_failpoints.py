@@ -12,7 +12,7 @@ from tests.crash import server as servers
 
 pytestmark = [pytest.mark.crash]
 
-SCENARIOS = ("update", "adopt", "first", "cut_off", "confirm", "files", "files_layout")
+SCENARIOS = ("update", "adopt", "first", "cut_short", "cut_off", "confirm", "files", "files_layout")
 PASS = tuple(failpoints.Step)
 STEPS: tuple[StrEnum, ...] = (*PASS, *generation.Step, *plain_files.Step)
 BEFORE_WRITING = PASS[: PASS.index(failpoints.Step.ATTEMPTED)]
@@ -33,11 +33,11 @@ def reached(prepared: scenarios.Prepared, server: servers.Server, step: str, fol
 @pytest.mark.parametrize("effect", ["kill", "raise", "term"])
 @pytest.mark.parametrize("step", STEPS, ids=str)
 def test_a2_every_step(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, step: StrEnum, effect: str
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, step: StrEnum, effect: str
 ) -> None:
     """A2, P16: whatever ends a pass at a named step, the next one converges with at most one generation more."""
-    for scenario in reached(prepared, server, step, tmp_path):
-        config = scenario.copy(tmp_path)
+    for scenario in reached(prepared, server, step, place):
+        config = scenario.copy(place)
         with sweep.reading(config) as reader:
             ended = server.run(scenario.run(config, environment={"FAILPOINT": f"{step}:{effect}"}))
         if effect == "kill":
@@ -53,7 +53,7 @@ def test_a2_every_step(
             assert f"failpoint {step}" in ended.err
             assert "Traceback" not in ended.err
         assert not (reader.mixed if scenario.whole else reader.torn)(scenario.before, scenario.after)
-        wanted = sweep.generation(prepared_after(server, scenario, tmp_path / "undisturbed"))
+        wanted = sweep.generation(prepared_after(server, scenario, place / "undisturbed"))
         assert not scenarios.healing(server, scenario.run(config), config, scenario.after)
         assert sweep.generation(config) <= wanted + 1 or scenario.name == "adopt"
 
@@ -67,11 +67,11 @@ def prepared_after(server: servers.Server, scenario: scenarios.Scenario, folder:
 
 @pytest.mark.parametrize("name", ["update", "files"])
 def test_l2_two_signals_in_the_middle_of_a_publish(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, name: str
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str
 ) -> None:
     """L2, P16: SIGTERM twice at the switch: the publish is finished and recorded, exit 0."""
     scenario = prepared.get(name)
-    config = scenario.copy(tmp_path)
+    config = scenario.copy(place)
     fault = {"folder": str(config), "count": 1, "effect": "term twice", "only": "rename"}
     ended = server.run(scenario.run(config, fault=fault))
     assert ended.code == 0, ended.err
@@ -82,11 +82,11 @@ def test_l2_two_signals_in_the_middle_of_a_publish(
 
 
 def test_l2_two_signals_before_anything_is_written(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path
+    server: servers.Server, prepared: scenarios.Prepared, place: Path
 ) -> None:
     """L2, P16: SIGTERM twice while the pass only reads: 143, and nothing has changed."""
     scenario = prepared.get("update")
-    config = scenario.copy(tmp_path)
+    config = scenario.copy(place)
     fault = {"folder": str(config), "count": 2, "effect": "term twice", "only": "open"}
     ended = server.run(scenario.run(config, fault=fault))
     assert ended.code == 143, ended.err

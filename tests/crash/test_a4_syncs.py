@@ -12,18 +12,20 @@ pytestmark = [pytest.mark.crash]
 
 @pytest.mark.parametrize("name", ["first", "update", "adopt", "files", "confirm", "cut_off"])
 def test_a4_every_fsync(
-    server: servers.Server, prepared: scenarios.Prepared, tmp_path: Path, name: str
+    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str
 ) -> None:
     """A4: after EIO from an fsync of CONFIG_DIR, either the old set is visible, or the next run publishes anew."""
     servers.require("strace")
     scenario = prepared.get(name)
-    config = scenario.copy(tmp_path)
+    config = scenario.copy(place)
     found = sweep.points(server, scenario.run(config), config, sweep.SYNCING)
     own = [point for point in found if "/.controller" not in point.line]
+    if not (scenario.config / ".controller").exists():
+        del own[0]  # what it would fail for is the name of the state directory
     assert len(own) >= 3
     wrong = []
     for point in found:
-        scenario.copy(tmp_path)
+        scenario.copy(place)
         run = scenario.run(config)
         ended = sweep.injected(server, run, point, "error=EIO", config)
         bad = scenarios.failing(ended, config, scenario.after)

@@ -1,0 +1,207 @@
+"""`status`, `history`, `events`, `doctor`, and the documented shape of everything that is printed as JSON."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import command
+from tests.fakes.command import Ended, Shop
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+def test_status_before_anything_happened(shop: Shop) -> None:
+    ended = shop.about("status")
+    assert ended.out == "target      default\napplied     nothing yet\n"
+    assert not shop.config.exists()
+
+
+def test_status_after_a_publish_a_failure_and_drift(shop: Shop) -> None:
+    revision = shop.published().diff("--output", "json").json["revision"]
+    status = shop.about("status", "--output", "json").json
+    assert (status["applied_revision"], status["generation"], status["config_dir_as_recorded"]) == (revision, 1, True)
+    assert {found["type"]: found["status"] for found in status["conditions"]} == {
+        "Ready": "True", "Reconciling": "False", "SourceReady": "True", "Compatible": "Unknown",
+    }  # fmt: skip
+    shop.manifest.rename(shop.manifest.with_suffix(".away"))
+    assert shop.reconcile().code == 77
+    status = shop.about("status", "--output", "json").json
+    assert status["applied_revision"] == revision, "what is live is still live"
+    told = {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
+    assert told["Ready"] == told["SourceReady"] == ("False", "SourceEmpty")
+    live = shop.config / "functions.yml"
+    live.write_text(live.read_text() + "# mine\n")
+    assert "CONFIG_DIR  differs from the record" in shop.about("status").out
+
+
+def test_p2_what_recovers_by_itself_says_so(shop: Shop) -> None:
+    """P2: after a failure and its repair, a pass that has nothing to do ends with `Ready` true."""
+    shop.published()
+    shop.manifest.rename(shop.manifest.with_suffix(".away"))
+    assert shop.reconcile().code == 77
+    shop.manifest.with_suffix(".away").rename(shop.manifest)
+    assert shop.reconcile("--detailed-exitcode").code == 0
+    assert "Ready       True" in shop.about("status").out
+    before = command.snapshot(shop.folder)
+    assert shop.reconcile().out.startswith("nothing to do (InSync)")
+    assert command.snapshot(shop.folder) == before
+
+
+def test_the_history_holds_failures_with_counts(shop: Shop) -> None:
+    shop.published()
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: -1")
+    for _ in range(3):
+        assert shop.reconcile().code == 65
+    shop.edit("catalog", "functions.yml", "timeout: -1", "timeout: 25")
+    assert shop.reconcile().code == 0
+    rows = shop.about("history", "--output", "json").json["rows"]
+    assert [(row["result"], row["reason"], row["count"]) for row in rows] == [
+        ("applied", "SourceChanged", 1),
+        ("failed", "ArtifactInvalid", 3),
+        ("applied", "FirstPublish", 1),
+    ]
+    lines = shop.about("history").out.splitlines()
+    assert "failed  ArtifactInvalid x3  (no revision)" in lines[1]
+    assert len(shop.about("history", "--limit", "1").out.splitlines()) == 1
+
+
+def test_a_pass_that_does_nothing_is_no_history(shop: Shop) -> None:
+    shop.published()
+    for _ in range(3):
+        shop.reconcile()
+    assert len(shop.about("history").out.splitlines()) == 1
+
+
+def test_nothing_recorded_yet(shop: Shop) -> None:
+    for name in ("history", "events"):
+        assert shop.about(name).out == "nothing is recorded yet\n"
+
+
+def test_events_say_what_happened_to_single_things(shop: Shop) -> None:
+    shop.published()
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+    shop.reconcile()
+    lines = shop.about("events").out.splitlines()
+    assert len(lines) == 12
+    assert "  function catalog-list  ChangedInSource  " in lines[0]
+    assert len(shop.about("events", "--limit", "3").out.splitlines()) == 3
+
+
+def test_doctor_finds_everything_well_and_leaves_nothing_behind(shop: Shop) -> None:
+    shop.published()
+    before = {name: found for name, found in command.snapshot(shop.folder).items() if name != "config"}
+    ended = shop.run("doctor", *shop.target)
+    assert ended.code == 0, ended.text
+    assert {line[:5] for line in ended.out.splitlines()} == {"ok   "}
+    assert {name: found for name, found in command.snapshot(shop.folder).items() if name != "config"} == before
+
+
+def test_doctor_creates_nothing_either(shop: Shop) -> None:
+    before = command.snapshot(shop.folder)
+    ended = shop.run("doctor", *shop.target)
+    assert (ended.code, "the first pass creates it" in ended.out) == (0, True)
+    assert command.snapshot(shop.folder) == before
+
+
+def test_doctor_names_what_is_wrong_and_the_way_out(shop: Shop) -> None:
+    """`CheckFailed`: every check is made, also after one that failed."""
+    (shop.folder / "controller.yml").write_text("nam: x\n")
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: -1")
+    ended = shop.run("doctor", *shop.target)
+    assert ended.code == 1
+    assert "FAIL source: " in ended.out
+    ended = shop.run("doctor", "--config", shop.folder / "controller.yml", *shop.target)
+    assert (ended.code, "did you mean name?" in ended.out) == (1, True)
+    ended = shop.run("doctor", "--config-dir", shop.folder / "a" / "b", "--source", shop.folder / "nowhere")
+    assert ended.code == 1
+    assert "FAIL CONFIG_DIR: " in ended.out
+    assert "FAIL source: " in ended.out
+    assert f"create {shop.folder / 'a'}" in ended.out
+
+
+def test_doctor_tells_of_a_busy_lock(shop: Shop) -> None:
+    shop.published()
+    with command.locked(shop.config):
+        ended = shop.run("doctor", *shop.target)
+    assert (ended.code, "warn lock: " in ended.out) == (0, True)
+
+
+def documented() -> dict[str, set[str]]:
+    """The keys of every schema, as docs/json.md tells them."""
+    text = (command.ROOT / "docs" / "json.md").read_text()
+    found: dict[str, set[str]] = {}
+    for title, body in re.findall(r"^## `artifact-controller/(\w+)/v1`.*?\n(.*?)(?=^## |\Z)", text, re.M | re.S):
+        found[title] = {
+            name for row in re.findall(r"^\| (`.*?) \|", body, re.M) for name in re.findall(r"`(\w+)`", row)
+        }
+    for schema, keys in re.findall(r"^\| `([\w-]+)/v1` \| `[^`]*` \| (.*) \|$", text, re.M):
+        found[schema] = set(re.findall(r"`([\w-]+)`", re.sub(r"\([^)]*\)", "", keys)))
+    return found
+
+
+def printed(shop: Shop) -> dict[str, Ended]:
+    """One run for every schema, with something in every list that can hold something."""
+    shop.published()
+    live = shop.config / "functions.yml"
+    live.write_text(live.read_text().replace("timeout: 10", "timeout: 999"))
+    command.replace_text(shop.manifest, "mode: docker", "mode: docker\nnext_thing: 1")
+    as_json = ("--output", "json")
+    runs = {"plan": shop.diff(*as_json), "report": shop.reconcile(*as_json)}
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+    shop.reconcile()
+    shop.about("rollback")
+    runs["suspension"] = shop.about("suspend", "--reason", "x", *as_json)
+    runs |= {name: shop.about(name, *as_json) for name in ("status", "history", "events", "resume")}
+    command.replace_text(shop.manifest, "catalog-3a84c634", "catalog-00000000")
+    runs["doctor"] = shop.run("doctor", *shop.target, *as_json)
+    runs["validation"] = shop.run("manifest", "validate", shop.source, *as_json)
+    runs["sync-ids"] = shop.run("manifest", "sync-ids", "--check", shop.manifest, *as_json)
+    runs["discovery"] = shop.run("manifest", "discover", shop.source, *as_json)
+    return runs
+
+
+def names(value: Any, *, below: tuple[str, ...]) -> set[str]:
+    """The keys of a value, and of what stands in its lists and in the members named."""
+    if isinstance(value, list):
+        return set().union(*(names(each, below=below) for each in value))
+    if not isinstance(value, dict):
+        return set()
+    inner = [each for key, each in value.items() if isinstance(each, list) or key in below]
+    return set(value).union(*(names(each, below=below) for each in inner))
+
+
+SKIPPED = {"status": {"owner", "reason", "since", "until", "type", "status", "message", "revision", "changed_at"}}
+"""Members of members that the document names in words."""
+
+
+def test_every_json_has_its_schema_and_exactly_the_documented_keys(shop: Shop) -> None:
+    """docs/json.md: a key that is printed and not documented, or the other way round, fails."""
+    wanted = documented()
+    runs = printed(shop)
+    assert set(runs) == set(wanted)
+    for schema, ended in runs.items():
+        document = ended.json
+        assert document.pop("schema") == f"artifact-controller/{schema}/v1"
+        below = ("preconditions", "provenance") if schema == "plan" else ()
+        if schema == "report":
+            document["plan"] = None
+        found = names(document, below=below)
+        assert found - SKIPPED.get(schema, set()) == wanted[schema] - SKIPPED.get(schema, set()), schema
+
+
+def test_a_failed_command_with_json_prints_one_document_or_none(shop: Shop) -> None:
+    """Never half of one, and never text."""
+    shop.manifest.unlink()
+    for arguments in (
+        ("reconcile", "--once", *shop.target),
+        ("diff", *shop.target),
+        ("rollback", "--config-dir", str(shop.config)),
+    ):
+        out = shop.run(*arguments, "--output", "json").out
+        assert out == "" or isinstance(json.loads(out), dict)
