@@ -28,7 +28,13 @@ _FUNCTIONS = st.fixed_dictionaries(
     },
 )
 _DEFAULTS = st.fixed_dictionaries(
-    {}, optional={"environment": _ENVIRONMENTS, "scaling": _SCALINGS, "runtime": _TEXTS, "other": st.integers(-(2**40), 2**40)}
+    {},
+    optional={
+        "environment": _ENVIRONMENTS,
+        "scaling": _SCALINGS,
+        "runtime": _TEXTS,
+        "other": st.integers(-(2**40), 2**40),
+    },
 )
 _ROUTES = st.lists(
     st.fixed_dictionaries(
@@ -45,7 +51,9 @@ _ROUTES = st.lists(
 
 def _named(key: str) -> st.SearchStrategy[list[dict[str, Any]]]:
     return st.lists(
-        st.fixed_dictionaries({}, optional={key: st.sampled_from(["", "one", "two"]), "value": st.integers(-(2**40), 2**40)}),
+        st.fixed_dictionaries(
+            {}, optional={key: st.sampled_from(["", "one", "two"]), "value": st.integers(-(2**40), 2**40)}
+        ),
         max_size=3,
     )
 

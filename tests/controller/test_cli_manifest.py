@@ -55,7 +55,8 @@ def test_a_warning_is_told_and_is_no_error(shop: Shop) -> None:
 
 def test_nothing_to_validate_is_no_valid_artifact(shop: Shop) -> None:
     missing = shop.run("manifest", "validate", shop.folder / "nowhere")
-    assert (missing.code, "failed (SourceMissing): " in missing.err) == (69, True), missing.text
+    assert (missing.code, "failed (NoManifest): " in missing.err) == (65, True), missing.text
+    assert "nowhere" in missing.err
     (shop.folder / "empty").mkdir()
     assert shop.run("manifest", "validate", shop.folder / "empty").code == 77
 

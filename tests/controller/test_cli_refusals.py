@@ -158,7 +158,7 @@ def test_a_refused_pass_creates_no_documents(shop: Shop, name: str, monkeypatch:
         assert ended.code == 0, "nothing was live, so nothing is lost"
         return
     assert ended.code == case.code
-    assert shop.documents() == dict.fromkeys(command.DOCUMENTS)
+    assert not shop.config.exists(), "a pass that failed leaves no directory that was not there"
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("C1")])
@@ -232,6 +232,18 @@ def test_c1_an_empty_source_is_allowed_by_policy_or_by_revision(shop: Shop) -> N
         "routing.yml": b"routes: []\n",
         "resources.yml": b"resources: {}\n",
     }
+
+
+def test_c1_a_source_without_manifest_may_be_allowed_too(shop: Shop) -> None:
+    shop.published()
+    emptied(shop)
+    assert shop.reconcile().code == 77
+    ended = shop.reconcile(environment={"CONTROLLER_POLICY__ALLOW_EMPTY": "true"})
+    assert ended.code == 0, ended.text
+    assert shop.documents()["functions.yml"] == b"functions: {}\n"
+    shutil.rmtree(shop.source)
+    missing = shop.reconcile(environment={"CONTROLLER_POLICY__ALLOW_EMPTY": "true"})
+    assert missing.code == 69, "a folder that is gone is never what somebody meant"
 
 
 def test_every_problem_is_told_not_only_the_first(shop: Shop) -> None:

@@ -452,10 +452,11 @@ def test_a_rollback_by_name_goes_there_although_it_is_held() -> None:
 
 
 @pytest.mark.parametrize("revision", [None, "sha256:9", "zz"])
-def test_nothing_to_roll_back_to_is_a_recorded_refusal(revision: str | None) -> None:
+def test_nothing_to_roll_back_to_is_a_refusal_and_says_nothing_of_the_target(revision: str | None) -> None:
     place = converged(Place())
     world = World(place)
     ended = rollback.roll_back(world, REQUEST, revision, reason="bad")
     assert (ended.reason, ended.exit_code) == ("NothingToRollBackTo", 77)
     assert world.performed == []
-    assert place.history()[-1] == ("failed", "NothingToRollBackTo", 1)
+    assert "fail" not in world.calls
+    assert place.store.load(with_items=False).conditions["Ready"].status == "True"

@@ -113,7 +113,7 @@ def test_f5_names_that_are_taken(text: str) -> None:
 
 
 def test_the_values_are_kept_and_frozen() -> None:
-    value = _manifest(**{"later": {"a": [1]}})
+    value = _manifest(later={"a": [1]})
     manifest = models.check_manifest(value).manifest
     assert manifest is not None
     assert manifest.model_extra == {"later": {"a": [1]}}

@@ -39,7 +39,7 @@ TIMESTAMPS = [
 
 def _read_by_pyyaml(text: str) -> Any:
     loader = yaml.SafeLoader("")
-    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))  # type: ignore[no-untyped-call]  # the stubs lack it
     try:
         return loader.construct_object(yaml.ScalarNode(tag, text))
     except (ValueError, yaml.constructor.ConstructorError):

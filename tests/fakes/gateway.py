@@ -91,7 +91,7 @@ def provision(text: str) -> dict[str, list[str]]:
     names: dict[str, list[str]] = {}
     for section, listed in resources.items():
         names[section] = [_mapping(item, "resource")[_SECTIONS[section]] for item in _list(listed)]
-        if not all(isinstance(name, str) and name for name in names[section]):
+        if not all(names[section]) or {str} != {type(name) for name in names[section]} | {str}:
             raise RefusedError("a resource's name")
     return names
 
