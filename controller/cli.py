@@ -91,7 +91,7 @@ def run(arguments: list[str]) -> int:
         printer.failure([*usage, f"failed (Usage): {error.format_message()}"])
         return errors.USAGE
     except errors.ControllerError as error:
-        printer.failure(error_lines(error))
+        _print_failure(error, as_json="json" in arguments or "--output=json" in arguments)
         return error.meaning.exit_code
     except errors.Interrupted as interrupted:
         printer.failure([f"stopped: {interrupted}, with the work cut short; nothing half-written is visible"])
@@ -103,13 +103,25 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else errors.OK
 
 
-def error_lines(error: errors.ControllerError) -> list[str]:
-    """An error as people read it: every place, then the sentence, then the way out."""
-    return [
-        *(f"{problem.severity}: {problem}" for problem in error.problems),
-        f"failed ({error.reason}): {error.message}",
-        f"hint: {error.meaning.hint}",
-    ]
+def _print_failure(error: errors.ControllerError, *, as_json: bool) -> None:
+    """An error as people read it (every place, then the sentence, then the way out), and as programs do."""
+    if as_json:
+        payload = {
+            "failed": True,
+            "reason": error.reason,
+            "message": error.message,
+            "exit_code": error.meaning.exit_code,
+            "hint": error.meaning.hint,
+            "problems": [output.problem_payload(problem) for problem in error.problems],
+        }
+        output.Printer(as_json=True).result("error", payload, ())
+    output.Printer().failure(
+        [
+            *(f"{problem.severity}: {problem}" for problem in error.problems),
+            f"failed ({error.reason}): {error.message}",
+            f"hint: {error.meaning.hint}",
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -54,9 +54,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "PathObstructed": Meaning(73, _T, "move away what stands in the place of the document, then run again"),
     "LockBusy": Meaning(75, _R, "wait for the other controller, or pass a longer --wait"),
     "StackIncompatible": Meaning(76, _T, "configure the stack, or drop --strict"),
-    "SourceEmpty": Meaning(
-        77, _T, "check that the source is mounted; if that is meant, set policy.allow_empty"
-    ),
+    "SourceEmpty": Meaning(77, _T, "check that the source is mounted; if that is meant, set policy.allow_empty"),
     "ShrinkGuard": Meaning(77, _T, "look at `controller diff`; if that is meant: --allow-shrink REVISION"),
     "Held": Meaning(77, _T, "change the source, or lift the hold with `controller resume --held`"),
     "Suspended": Meaning(77, _T, "lift it with `controller resume`"),

@@ -11,6 +11,9 @@ from controller import clock, errors, history, remembered, state
 from controller.world import Success
 from core import conditions, record
 
+_ONCE = frozenset({"RecordRebuilt", "NotConvergeable", "ConfigDirInvalid"})
+"""Notices about what this pass did or repaired: passes that find nothing to do must not repeat them."""
+
 
 class Memory:
     """The record of one target."""
@@ -71,7 +74,7 @@ class Memory:
                     conditions=conditions.after(result, before.conditions, now=clock.iso(self._clock.utc())),
                     reason=decision.outcome,
                     message=success.message,
-                    notes=tuple(str(notice) for notice in decision.notices),
+                    notes=tuple(str(notice) for notice in decision.notices if notice.code not in _ONCE),
                     holds=success.holds,
                     events=tuple(_events(success)),
                 )

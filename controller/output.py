@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from core import problems
+
 LONGEST_LINE = 2000
 """Characters of one printed line; a name of a megabyte in a bad document must not flood a log."""
 
@@ -32,6 +34,18 @@ def clean(text: str) -> str:
 def _escaped(char: str) -> str:
     number = ord(char)
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def problem_payload(problem: problems.Problem) -> dict[str, Any]:
+    """A problem as JSON; `docs/json.md` describes it."""
+    return {
+        "severity": str(problem.severity),
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "key": problem.key,
+        "message": problem.message,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,16 @@ def _silence(stream: TextIO) -> None:
 
 
 def prepare_streams() -> None:
-    """Names may hold characters that the terminal's encoding lacks; printing them must not fail (faults.md L4)."""
+    """Make printing safe before anything is opened (faults.md K3, L4).
+
+    A stream that was closed by whoever started this process is opened on nothing, or else the next file opened (the
+    database, say) would get its number and the words. Characters that the terminal's encoding lacks are escaped.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(descriptor, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

@@ -33,5 +33,5 @@ def load(file: Path) -> plan.Preconditions:
         )
     except OSError as error:
         raise errors.ControllerError("PlanUnreadable", f"{file}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise errors.ControllerError("PlanUnreadable", f"{file}: not a saved plan") from None

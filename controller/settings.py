@@ -41,8 +41,23 @@ def _fraction(value: object) -> object:
     return value
 
 
-Duration = Annotated[float, pydantic.BeforeValidator(seconds), pydantic.Field(ge=0, le=366 * 86400)]
-Fraction = Annotated[float, pydantic.BeforeValidator(_fraction), pydantic.Field(ge=0, le=1)]
+def _number_or(pattern: str, **bounds: float) -> pydantic.WithJsonSchema:
+    """The JSON Schema of a number that may also be written as text with its unit."""
+    return pydantic.WithJsonSchema({"anyOf": [{"type": "number", **bounds}, {"type": "string", "pattern": pattern}]})
+
+
+Duration = Annotated[
+    float,
+    pydantic.BeforeValidator(seconds),
+    pydantic.Field(ge=0, le=366 * 86400),
+    _number_or(r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$", minimum=0, maximum=366 * 86400),
+]
+Fraction = Annotated[
+    float,
+    pydantic.BeforeValidator(_fraction),
+    pydantic.Field(ge=0, le=1),
+    _number_or(r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$", minimum=0, maximum=1),
+]
 
 
 class _Section(pydantic.BaseModel):

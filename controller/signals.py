@@ -40,4 +40,6 @@ class Interruption:
         del frame
         if not self._deferred and not self._ending:
             self._ending = True
+            for number in _ENDING:  # the interpreter's own end must not be cut short by the next one either
+                signal.signal(number, signal.SIG_IGN)
             raise errors.Interrupted(signum)

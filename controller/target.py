@@ -67,9 +67,9 @@ class Target:
             monotonic=self._clock.monotonic_s,
             sleep=self._clock.sleep,
         )
-        with translate.failures():
-            lock.acquire()
         try:
+            with translate.failures():
+                lock.acquire()
             yield
         finally:
             if self._created:
@@ -82,8 +82,10 @@ class Target:
         if self.config_dir.is_dir():
             return
         try:
-            os.mkdir(self.config_dir, 0o755)
+            os.mkdir(self.config_dir)
             self._created = True
+            # The gateway must get in, whatever the umask (faults.md A10).
+            os.chmod(self.config_dir, 0o755)  # noqa: S103 - what is in there is for others to read
         except FileExistsError:
             raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: not a directory") from None
         except OSError as error:

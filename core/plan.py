@@ -149,6 +149,7 @@ def _recorded(situation: situations.Situation, comparison: diff.Diff) -> bool:
     return (
         applied is not None
         and applied.revision == situation.wanted.revision
+        and applied.generation == (situation.look.generation or 0)
         and situation.remembered.pass_digest == situation.pass_digest
         and conditions.is_ready(situation.remembered.conditions)
         and dict(applied.document_digests) == dict(situation.look.digests)
@@ -211,6 +212,7 @@ def unchanged(
     return (
         applied is not None
         and remembered.pass_digest == pass_digest != ""
+        and applied.generation == (look.generation or 0)
         and _same_documents(applied.document_digests, look)
         and layout_is_ours(look, mode)
         and not look.leftovers

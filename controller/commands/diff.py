@@ -12,7 +12,12 @@ from controller.commands import passes
 
 @click.command(short_help="Show what reconcile would do, and why; change nothing.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are differences.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Save the plan with its preconditions.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, readable=False),
+    metavar="FILE",
+    help="Save the plan with its preconditions.",
+)
 @shared.of_source
 @shared.of_target
 @shared.of_output

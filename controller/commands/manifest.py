@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from controller import errors, settings
+from controller import errors, output, settings
 from controller.commands import options as shared
 from controller.sources import directory
 
-_FILE = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, readable=False)
 
 
 @click.group(short_help="Check, complete and find artifact.yml files.")
@@ -35,17 +35,7 @@ def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> in
             {
                 "path": str(report.path),
                 "valid": not report.invalid,
-                "problems": [
-                    {
-                        "severity": str(problem.severity),
-                        "file": problem.file,
-                        "line": problem.line,
-                        "column": problem.column,
-                        "key": problem.key,
-                        "message": problem.message,
-                    }
-                    for problem in report.problems
-                ],
+                "problems": [output.problem_payload(problem) for problem in report.problems],
             }
             for report in found
         ],

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path, readable=False)
 
 _TARGET = (
     click.option("--config", "config", type=_PATH, metavar="FILE", help="controller.yml  [default: none]"),

@@ -59,17 +59,7 @@ def payload(ended: report.Report) -> dict[str, Any]:
         "revision": ended.revision,
         "generation": ended.generation,
         "changed": ended.changed,
-        "problems": [
-            {
-                "severity": str(problem.severity),
-                "file": problem.file,
-                "line": problem.line,
-                "column": problem.column,
-                "key": problem.key,
-                "message": problem.message,
-            }
-            for problem in ended.problems
-        ],
+        "problems": [output.problem_payload(problem) for problem in ended.problems],
         "notes": list(ended.notes),
         "plan": plan_payload,
     }

@@ -112,7 +112,9 @@ def test_a_touched_source_and_a_comment_in_it_move_nothing(shop: Shop) -> None:
     assert shop.reconcile("--plan", plan).code == 0
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"schema": "other", "preconditions": {}}', "\x00", "[" * 100_000])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "null", '{"schema": "other", "preconditions": {}}', "\x00", "[" * 100_000]
+)
 def test_65_a_file_that_is_no_plan(shop: Shop, content: str) -> None:
     plan = shop.folder / "plan.json"
     plan.write_text(content)

@@ -98,7 +98,14 @@ def test_ids_are_written_and_nothing_else_is_changed(unsynced: Shop) -> None:
         (1, "catalog-00000000", "catalog-3a84c634"),
     ]
     text = unsynced.manifest.read_text()
-    for kept in ("# Head", "schema_version: '1'   # quotes stay", "# the first one", "# no id yet", "# wrong", "# tail"):
+    for kept in (
+        "# Head",
+        "schema_version: '1'   # quotes stay",
+        "# the first one",
+        "# no id yet",
+        "# wrong",
+        "# tail",
+    ):
         assert kept in text
     assert 'artifact_root: "catalog"' in text
     assert unsynced.reconcile().code == 0
@@ -140,8 +147,7 @@ def test_65_a_manifest_whose_ids_cannot_be_computed(shop: Shop, content: str) ->
 
 
 def test_a_manifest_that_cannot_be_written_is_named(unsynced: Shop) -> None:
-    if os.geteuid() != 0:
-        pytest.skip("running as another user needs root")
+    command.require_root()
     ended = command.as_nobody(unsynced, "manifest", "sync-ids", unsynced.manifest)
     assert ended.code in (1, 69), ended.text
     assert "artifact.yml" in ended.err

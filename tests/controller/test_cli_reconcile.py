@@ -10,6 +10,7 @@ import yaml
 
 from controller.sources import directory
 from core import digest
+from manifests import checkout
 from tests.fakes import command
 from tests.fakes.command import Shop
 
@@ -47,11 +48,11 @@ def test_f7_a_second_pass_says_nothing_to_do_and_writes_nothing(shop: Shop) -> N
     """F7: not an inode and not a time below CONFIG_DIR (the record included) or the source."""
     shop.published()
     before = command.snapshot(shop.folder)
-    for output in ("text", "json"):
-        ended = shop.reconcile("--output", output)
-        assert ended.code == 0
-        assert command.snapshot(shop.folder) == before
+    ended = shop.reconcile("--output", "json")
+    assert ended.code == 0
+    assert command.snapshot(shop.folder) == before
     assert shop.reconcile().out == f"nothing to do (InSync): {ended.json['message']}\n"
+    assert command.snapshot(shop.folder) == before
     assert shop.reconcile("--detailed-exitcode").code == 0
 
 
@@ -195,7 +196,7 @@ def test_c7_the_order_of_artifacts_decides(shop: Shop) -> None:
     assert shop.reconcile().code == 0
     functions = shop.documents()["functions.yml"] or b""
     assert b"LOG_LEVEL: debug" in functions
-    assert list(yaml.safe_load(functions)["functions"])[0] == "catalog-list"
+    assert next(iter(yaml.safe_load(functions)["functions"])) == "catalog-list"
 
 
 def _entries(text: str) -> tuple[str, str, str]:
@@ -289,17 +290,18 @@ def test_c6_a_source_that_changes_while_it_is_read_is_never_published_torn(shop:
 
     writer = threading.Thread(target=rewrite)
     writer.start()
-    seen = []
+    seen, refused = [], 0
     try:
         for _ in range(12):
             ended = shop.reconcile("--output", "json")
             assert ended.code == 0 or ended.json["reason"] in ("SourceUnstable", "ArtifactInvalid"), ended.text
+            refused += ended.code == 69
             if ended.code == 0:
                 seen.append((ended.json["revision"], shop.documents()))
     finally:
         stop.set()
         writer.join()
-    assert seen or ended.code == 69
+    assert seen or refused
     for revision, published in seen:
         assert _revision_of(shop, published, text, routes) == revision
 
@@ -385,5 +387,5 @@ def test_one_of_several_manifests_is_chosen_by_name(shop: Shop) -> None:
 
 
 def test_the_check_of_a_manifest_counts_what_a_pass_would_publish(shop: Shop) -> None:
-    found = directory.validate(shop.manifest, directory.checkout.DEFAULT_RULES)
+    found = directory.validate(shop.manifest, checkout.DEFAULT_RULES)
     assert found.contents == "3 functions, 3 routes, 1 table, 1 bucket, 0 layers"

@@ -36,6 +36,12 @@ def emptied(shop: Shop) -> None:
     shop.source.mkdir()
 
 
+def a_file(shop: Shop) -> None:
+    """A file where the folder should be."""
+    shutil.rmtree(shop.source)
+    shop.source.write_text("x")
+
+
 def nothing_wanted(shop: Shop) -> None:
     """A valid artifact that asks for nothing."""
     for entry in ("orders", "catalog"):
@@ -91,7 +97,7 @@ def changed(shop: Shop) -> None:
 CASES = {
     "C1 missing": Case("SourceMissing", 69, lambda shop: shutil.rmtree(shop.source), "no such file"),
     "C1 a file": Case(
-        "SourceMissing", 69, lambda shop: (shutil.rmtree(shop.source), shop.source.write_text("x")), "directory"
+        "SourceMissing", 69, a_file, "directory"
     ),
     "C1 empty": Case("SourceEmpty", 77, emptied, "empty, or not mounted"),
     "C1 nothing wanted": Case("SourceEmpty", 77, nothing_wanted, "asks for nothing"),
@@ -180,8 +186,7 @@ def test_c1_the_way_back_needs_no_person(shop: Shop, name: str) -> None:
 
 def test_c1_an_unmounted_source_is_an_empty_folder(shop: Shop) -> None:
     """C1: the mount is not there yet; the mount point is."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
+    command.require_root()
     shop.published()
     before = command.visible(shop.config)
     script = 'mount -t tmpfs none "$1" && shift && exec "$@"'
@@ -194,8 +199,7 @@ def test_c1_an_unmounted_source_is_an_empty_folder(shop: Shop) -> None:
 
 def test_c1_an_unreadable_source_is_named(shop: Shop) -> None:
     """C1: permissions, as another user: 69, the path, nothing changed."""
-    if os.geteuid() != 0:
-        pytest.skip("running as another user needs root")
+    command.require_root()
     shop.published()
     shop.document("catalog", "functions.yml").chmod(0)
     command.give_away(shop.config)
@@ -208,6 +212,31 @@ def test_c1_an_unreadable_source_is_named(shop: Shop) -> None:
     assert (ended.code, "failed (SourceUnreadable): " in ended.err) == (69, True), ended.text
     shop.source.chmod(0o755)
     assert command.visible(shop.config) == before
+
+
+def test_what_may_not_be_read_is_no_wrong_usage(shop: Shop) -> None:
+    """C1, A9: each path that a person names, without permission: the reason that a script can act on, never 64."""
+    command.require_root()
+    shop.published()
+    command.give_away(shop.config)
+    secret, plan, settings = (shop.folder / name for name in ("stack.env", "plan.json", "controller.yml"))
+    for path in (secret, plan, settings):
+        path.write_text("{}\n")
+        path.chmod(0)
+    given = ("reconcile", "--once", *shop.target)
+    wants_a_secret(shop)
+    before = command.visible(shop.config)
+    assert command.as_nobody(shop, *given, "--secret-env", secret).code == 78
+    assert command.as_nobody(shop, *given, "--config", settings).code == 78
+    assert command.as_nobody(shop, *given, "--plan", plan).code == 65
+    shop.document("catalog", "functions.yml").chmod(0)
+    assert command.as_nobody(shop, "manifest", "validate", shop.source).code == 69
+    shop.manifest.chmod(0)
+    assert command.as_nobody(shop, "manifest", "validate", shop.manifest).code == 69
+    assert command.as_nobody(shop, "deploy", "--artifact", shop.manifest, "--out", shop.config).code == 69
+    assert command.visible(shop.config) == before
+    shop.config.chmod(0)
+    assert command.as_nobody(shop, *given).code == 73
 
 
 def test_c1_removals_are_allowed_for_this_revision_only(shop: Shop) -> None:
@@ -334,8 +363,7 @@ def test_a9_a_config_dir_that_cannot_be_used(shop: Shop, name: str) -> None:
 
 def test_a9_a_config_dir_of_somebody_else(shop: Shop) -> None:
     """A9: no permission: path and errno, the old set stays live, and it heals once it may be written."""
-    if os.geteuid() != 0:
-        pytest.skip("running as another user needs root")
+    command.require_root()
     shop.published()
     changed(shop)
     state = ("--state-dir", str(shop.folder / "state"))
@@ -353,8 +381,7 @@ def test_a9_a_config_dir_of_somebody_else(shop: Shop) -> None:
 
 def test_a9_a_full_disk_below_config_dir(shop: Shop) -> None:
     """A9, P2: no space: 73 and the step; the old set stays live; the next pass after the repair converges."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
+    command.require_root()
     shop.config.mkdir()
     with command.mounted(shop.config, "size=256k"):
         state = ("--state-dir", str(shop.folder / "state"))

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_b5_without_a_record_nothing_is_pruned(shop: Shop) -> None:
     assert ended.json["plan"]["foreign"] == [{"kind": "route", "name": "/orders/{id}/report:GET"}]
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "cut": lambda content: content[: len(content) // 2],
     "text": lambda content: b"not a database, but long enough to be looked at as one " * 100,
@@ -113,8 +114,7 @@ def test_l6_a_newer_record_is_refused_and_not_touched(shop: Shop) -> None:
 
 def test_b7_a_full_state_directory_does_not_stop_a_publish(tmp_path: Path) -> None:
     """B7, P15: the new set is live, exit 1 says "applied, not recorded", the next run repairs the record."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
+    command.require_root()
     shop = Shop(tmp_path)
     state = tmp_path / "state"
     state.mkdir()
@@ -152,8 +152,7 @@ def test_a_state_directory_that_cannot_be_written_stops_a_suspension(shop: Shop)
 
 def test_a_record_out_of_reach_is_not_taken_for_lost(shop: Shop) -> None:
     """`StateUnreadable`: holds and suspensions in it would be lost; nothing is changed."""
-    if os.geteuid() != 0:
-        pytest.skip("running as another user needs root")
+    command.require_root()
     shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
     command.give_away(shop.config)
     os.chown(shop.state.parent, 0, 0)

@@ -139,10 +139,14 @@ def documented() -> dict[str, tuple[set[str], set[str]]]:
     """For every schema of docs/json.md: the keys that must be there, and every word that it may be made of."""
     text = (command.ROOT / "docs" / "json.md").read_text()
     found: dict[str, tuple[set[str], set[str]]] = {}
-    for schema, body in re.findall(r"^## `artifact-controller/(\w+)/v1`.*?\n(.*?)(?=^## |\Z)", text, re.M | re.S):
-        first = {name for row in re.findall(r"^\| (`.*?) \|", body, re.M) for name in re.findall(r"`(\w+)`", row)}
+    for schema, body in re.findall(
+        r"^## `artifact-controller/(\w+)/v1`.*?\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
+    ):
+        first = {
+            name for row in re.findall(r"^\| (`.*?) \|", body, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+        }
         found[schema] = first, set(re.findall(r"`(\w+)`", body))
-    for schema, keys in re.findall(r"^\| `([\w-]+)/v1` \| `[^`]*` \| (.*) \|$", text, re.M):
+    for schema, keys in re.findall(r"^\| `([\w-]+)/v1` \| `[^`]*` \| (.*) \|$", text, re.MULTILINE):
         named = set(re.findall(r"`([\w-]+)`", re.sub(r"\([^)]*\)", "", keys)))
         found[schema] = named, named
     return found
@@ -162,6 +166,7 @@ def printed(shop: Shop) -> dict[str, Ended]:
     runs["suspension"] = shop.about("suspend", "--reason", "x", *as_json)
     runs |= {name: shop.about(name, *as_json) for name in ("status", "history", "events", "resume")}
     command.replace_text(shop.manifest, "catalog-3a84c634", "catalog-00000000")
+    runs["error"] = shop.run("status", "--config-dir", shop.folder / "nowhere", *as_json)
     runs["doctor"] = shop.run("doctor", *shop.target, *as_json)
     runs["validation"] = shop.run("manifest", "validate", shop.source, *as_json)
     runs["sync-ids"] = shop.run("manifest", "sync-ids", "--check", shop.manifest, *as_json)

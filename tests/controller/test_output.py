@@ -13,7 +13,21 @@ from hypothesis import strategies as st
 
 from controller import output
 
-NASTY = ["\x1b[2J", "\x00", "\r", "\n", "\x7f", "\x9b31m", "\u202e", "\u2066", "\u2028", "\u2029", "\ufeff", "\ud800", "\u200b"]
+NASTY = [
+    "\x1b[2J",
+    "\x00",
+    "\r",
+    "\n",
+    "\x7f",
+    "\x9b31m",
+    "\u202e",
+    "\u2066",
+    "\u2028",
+    "\u2029",
+    "\ufeff",
+    "\ud800",
+    "\u200b",
+]
 
 
 @given(st.text())
@@ -22,8 +36,6 @@ def test_k2_nothing_printed_controls_a_terminal(text: str) -> None:
     cleaned = output.clean(text)
     assert {unicodedata.category(char) for char in cleaned}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     harmless = [char for char in text if unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Zl", "Zp")]
-    if len(text) < output.LONGEST_LINE // 6:
-        assert [char for char in cleaned if char in harmless][: len(harmless)] or not harmless
     if len(harmless) == len(text) <= output.LONGEST_LINE:
         assert cleaned == text
 
@@ -79,7 +91,7 @@ def test_k3_a_sink_that_takes_nothing_is_not_a_failure(sink: str, tmp_path: Path
     else:
         reading, descriptor = os.pipe()
         os.close(reading)
-    with open(descriptor, "w", encoding="utf-8") as stream:  # noqa: PTH123 - a descriptor, not a path
+    with open(descriptor, "w", encoding="utf-8") as stream:
         with contextlib.redirect_stdout(stream):
             output.Printer().result("x", {}, ["line"] * 10_000)
             output.Printer().result("x", {}, ["and again"])

@@ -8,7 +8,7 @@ import pytest
 from controller import errors, failpoints, reconciler, report, rollback
 from controller.world import Request
 from core import actions, compatibility, plan, policy, record
-from tests.fakes.world import Crash, Place, World, function, route
+from tests.fakes.world import Crash, Place, World, function, revision, route
 
 RULES = policy.Policy()
 REQUEST = Request(RULES)
@@ -35,7 +35,7 @@ def converged(place: Place) -> Place:
 
 def changed(place: Place) -> Place:
     """The same place; its source asks for something else."""
-    place.source.now("sha256:2", function("a", 2), function("c"), route("/a", "a"))
+    place.source.now(revision(2), function("a", 2), function("c"), route("/a", "a"))
     return place
 
 
@@ -166,7 +166,7 @@ def test_nothing_to_do_after_reading_everything_touches_nothing_either() -> None
 
 def test_a_new_revision_that_asks_for_the_same_is_only_recorded() -> None:
     place = converged(Place())
-    place.source.revision = "sha256:2"
+    place.source.revision = revision(2)
     world = World(place)
     ended = converge(world)
     assert ended.reason == plan.Outcome.RECORD_ONLY
@@ -208,7 +208,7 @@ def test_a_failure_is_recorded_once_and_leaves_the_previous_revision_live(name: 
     assert place.disk == disk
     known = place.store.load(with_items=False)
     assert known.applied is not None
-    assert known.applied.revision == "sha256:1"
+    assert known.applied.revision == revision(1)
     assert (known.conditions["Ready"].status, known.conditions["Ready"].reason) == ("False", ended.reason)
     assert place.history()[-1] == ("failed", ended.reason, 1)
 
@@ -264,7 +264,7 @@ def suspended(place: Place) -> Request:
 
 def held(place: Place) -> Request:
     """This revision is held."""
-    place.store.hold("sha256:2", "bad")
+    place.store.hold(revision(2), "bad")
     return REQUEST
 
 
@@ -288,7 +288,7 @@ def with_a_build(place: Place) -> Request:
 
 def emptied(place: Place) -> Request:
     """The source asks for nothing."""
-    place.source.now("sha256:3")
+    place.source.now(revision(3))
     return REQUEST
 
 
@@ -359,7 +359,7 @@ def test_a_saved_plan_is_applied_when_nothing_moved() -> None:
 
 
 MOVES: dict[str, tuple[str, Callable[[Place], object]]] = {
-    "the source": ("what the source asks for", lambda place: place.source.now("sha256:3", function("a", 3))),
+    "the source": ("what the source asks for", lambda place: place.source.now(revision(3), function("a", 3))),
     "CONFIG_DIR": (
         "what CONFIG_DIR shows",
         lambda place: place.disk.shown.update({function("x").key: function("x")}),
@@ -431,11 +431,11 @@ def test_a_rollback_needs_no_source_and_is_a_new_generation() -> None:
 def test_a_rolled_back_revision_is_held_until_the_source_changes() -> None:
     place = after_two_revisions()
     go_back(World(place))
-    assert [hold.revision for hold in place.store.load(with_items=False).holds] == ["sha256:2"]
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == [revision(2)]
     ended = converge(World(place))
     assert (ended.reason, ended.exit_code) == ("Held", 77)
     assert place.disk.generation == 3
-    place.source.now("sha256:3", function("a", 3), function("c"), route("/a", "a"))
+    place.source.now(revision(3), function("a", 3), function("c"), route("/a", "a"))
     assert converge(World(place)).reason == plan.Outcome.SOURCE_CHANGED
     assert place.store.load(with_items=False).holds == ()
 
@@ -445,17 +445,17 @@ def test_a_rollback_by_name_goes_there_although_it_is_held() -> None:
     place = after_two_revisions()
     go_back(World(place))
     place.store.suspend(record.Suspension("me", "freeze", "2026-02-20T00:00:00Z"))
-    ended = rollback.roll_back(World(place), REQUEST, "sha256:2", reason="it was not that")
+    ended = rollback.roll_back(World(place), REQUEST, revision(2), reason="it was not that")
     assert not ended.failed, ended
     assert place.disk.shown[function("a").key] == function("a", 2)
-    assert [hold.revision for hold in place.store.load(with_items=False).holds] == ["sha256:1"]
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == [revision(1)]
 
 
-@pytest.mark.parametrize("revision", [None, "sha256:9", "zz"])
-def test_nothing_to_roll_back_to_is_a_refusal_and_says_nothing_of_the_target(revision: str | None) -> None:
+@pytest.mark.parametrize("wanted", [None, revision(9), "zz"])
+def test_nothing_to_roll_back_to_is_a_refusal_and_says_nothing_of_the_target(wanted: str | None) -> None:
     place = converged(Place())
     world = World(place)
-    ended = rollback.roll_back(world, REQUEST, revision, reason="bad")
+    ended = rollback.roll_back(world, REQUEST, wanted, reason="bad")
     assert (ended.reason, ended.exit_code) == ("NothingToRollBackTo", 77)
     assert world.performed == []
     assert "fail" not in world.calls

@@ -77,7 +77,7 @@ def test_every_key_of_the_file_counts(file: Path) -> None:
 
 
 def test_flags_beat_environment_beats_file_beats_default(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    flag = {("lock_wait",): "4s"}
+    flag: dict[tuple[str, ...], Any] = {("lock_wait",): "4s"}
     assert settings.load(None, {}).lock_wait == 30
     assert settings.load(file, {}).lock_wait == 300
     monkeypatch.setenv("CONTROLLER_LOCK_WAIT", "7s")
@@ -151,7 +151,13 @@ def test_bad_percentages(text: object) -> None:
         ("lock_wait: 5m", "lock_wait: soon", 15, "lock_wait", "write a duration like 30s, 5m or 2h"),
         ("keep_applied: 3", "keep_applied: 0", 16, "keep_applied", "greater than or equal to 1"),
         ("name: edge", "name: a/b", 1, "name", "pattern"),
-        ("source:\n  directory: {path: /artifacts, allow_outside: true}", "source: {git: {url: x}}", 2, "source.git", ""),
+        (
+            "source:\n  directory: {path: /artifacts, allow_outside: true}",
+            "source: {git: {url: x}}",
+            2,
+            "source.git",
+            "",
+        ),
     ],
 )
 def test_a_wrong_key_is_named_with_its_place(file: Path, old: str, new: str, line: int, key: str, says: str) -> None:
@@ -192,7 +198,15 @@ def test_a_wrong_variable_is_named_without_its_value(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize(
     "content",
-    [b"a: [", b"- 1\n", b"\xff\xfe", b"a: 1\na: 2\n", b"text", b"--- {}\n--- {}\n", b"name: !!python/name:os.system x\n"],
+    [
+        b"a: [",
+        b"- 1\n",
+        b"\xff\xfe",
+        b"a: 1\na: 2\n",
+        b"text",
+        b"--- {}\n--- {}\n",
+        b"name: !!python/name:os.system x\n",
+    ],
 )
 def test_a_file_that_is_no_settings(file: Path, content: bytes) -> None:
     file.write_bytes(content)
@@ -213,7 +227,7 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
 def test_settings_cannot_be_changed(file: Path) -> None:
     found = settings.load(file, {})
     with pytest.raises(ValueError, match="frozen"):
-        found.name = "other"  # type: ignore[misc]  # that is the point
+        setattr(found, "name", "other")  # noqa: B010 - the type checker knows that it is frozen
 
 
 def examples() -> Iterator[dict[str, Any]]:

@@ -155,9 +155,7 @@ class Reader:
 
     def torn(self, before: Documents, after: Documents) -> list[str]:
         """Files that it saw and that are neither the one version nor the other."""
-        return [
-            name for found in self.sets for name in DOCUMENTS if found[name] not in (before[name], after[name])
-        ]
+        return [name for found in self.sets for name in DOCUMENTS if found[name] not in (before[name], after[name])]
 
 
 def _described(found: Documents, before: Documents, after: Documents) -> str:

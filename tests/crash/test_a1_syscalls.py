@@ -84,9 +84,7 @@ def test_a1_every_reading_call(
 
 
 @pytest.mark.parametrize("name", ["update", "adopt"])
-def test_a1_whole_processes(
-    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str
-) -> None:
+def test_a1_whole_processes(server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str) -> None:
     """A1: the same with the command as people start it, killed at each call that changes a name in CONFIG_DIR."""
     scenario = prepared.get(name)
     names = ("mkdirat", "mkdir", "renameat", "rename", "symlinkat", "symlink", "fsync")
@@ -99,6 +97,10 @@ def test_a1_whole_processes(
         scenario.copy(place)
         with sweep.reading(config) as reader:
             ended = sweep.injected_process(line, config, point, EFFECTS["kill"])
-        bad = reader.mixed(scenario.before, scenario.after) + ([] if ended.code == -9 else [f"not killed: {ended.code}"])
-        wrong += [f"{point}: {each}" for each in bad + scenarios.healing(server, scenario.run(config), config, scenario.after)]
+        bad = reader.mixed(scenario.before, scenario.after) + (
+            [] if ended.code == -9 else [f"not killed: {ended.code}"]
+        )
+        wrong += [
+            f"{point}: {each}" for each in bad + scenarios.healing(server, scenario.run(config), config, scenario.after)
+        ]
     assert not wrong, "\n".join(wrong[:40])

@@ -11,9 +11,7 @@ pytestmark = [pytest.mark.crash]
 
 
 @pytest.mark.parametrize("name", ["first", "update", "adopt", "files", "confirm", "cut_off"])
-def test_a4_every_fsync(
-    server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str
-) -> None:
+def test_a4_every_fsync(server: servers.Server, prepared: scenarios.Prepared, place: Path, name: str) -> None:
     """A4: after EIO from an fsync of CONFIG_DIR, either the old set is visible, or the next run publishes anew."""
     servers.require("strace")
     scenario = prepared.get(name)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from controller import clock, reconciler, rollback, settings, target, world
-from tests.crash import scenarios, sweep
+from controller import reconciler, rollback, settings, target, world
+from tests.crash import clocks, scenarios, sweep
 from tests.crash import server as servers
 from tests.fakes import gateway
 
@@ -17,41 +17,11 @@ HOUR_S = 3600
 YEAR_2099_S = 4_070_908_800
 
 
-class ShownClock(clock.Clock):
-    """A clock that a test sets. Waiting moves it."""
-
-    __slots__ = ("_times",)
-
-    def __init__(self, now_s: float) -> None:
-        object.__setattr__(self, "_times", [now_s, 0.0])
-
-    def now_s(self) -> float:
-        """The wall clock."""
-        return float(self._times[0])
-
-    def now_ns(self) -> int:
-        """The same, in nanoseconds."""
-        return int(self._times[0] * 10**9)
-
-    def monotonic_s(self) -> float:
-        """Only waiting moves it."""
-        return float(self._times[1])
-
-    def sleep(self, seconds: float) -> None:
-        """Wait."""
-        self._times[0] += seconds
-        self._times[1] += seconds
-
-    def step(self, seconds: float) -> None:
-        """Somebody sets the wall clock."""
-        self._times[0] += seconds
-
-
 class Host:
     """One CONFIG_DIR, its watchers, and a clock. Starts with a published set, as gateways do (GW12)."""
 
     def __init__(self, prepared: scenarios.Prepared, folder: Path) -> None:
-        self.clock = ShownClock(1_800_000_000.25)
+        self.clock = clocks.ShownClock(1_800_000_000.25)
         self.config = folder / "config"
         self.source = folder / "source"
         self._prepared = prepared

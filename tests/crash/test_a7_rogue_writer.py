@@ -1,18 +1,23 @@
 """A7: somebody clears CONFIG_DIR and copies plain files into it, without any lock, while it is published."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.crash import scenarios, sweep
+from controller import reconciler, settings, target, world
+from tests.crash import clocks, scenarios, sweep
 from tests.crash import server as servers
 
 pytestmark = [pytest.mark.crash]
 
-ROUNDS = 60
+ROUNDS = 100
+WHOLE_COMMANDS = 6
+"""Each waits up to a second, so that no file is dated ahead; under a shown clock none does."""
+VERSIONS = ("v1", "v2")
 
 
 @contextmanager
@@ -39,34 +44,52 @@ def clearing_and_copying(config: Path) -> Iterator[None]:
         thread.join()
 
 
+def converges(server: servers.Server, prepared: scenarios.Prepared, config: Path) -> None:
+    """One run after it has stopped."""
+    run = servers.Run(scenarios.arguments(prepared.sources["v1"], config))
+    healed = server.run(run)
+    assert healed.code == 0, healed.err
+    assert versions(sweep.visible(config)) == {"v1"}
+    assert not scenarios.healing(server, run, config, sweep.visible(config))
+
+
+def versions(found: sweep.Documents) -> set[str]:
+    """Which of our sets the files of one look come from."""
+    functions, routing = found["functions.yml"] or b"", found["routing.yml"] or b""
+    return {
+        version
+        for version in VERSIONS
+        if f"orders-create:{version}".encode() in functions or f"/orders-{version}".encode() in routing
+    }
+
+
 def test_a7_a_writer_behind_our_back(server: servers.Server, prepared: scenarios.Prepared, place: Path) -> None:
     """A7: no bug, only 0 or 73, never two of our sets in one look; one run converges when it stops."""
     config = place / "config"
     config.mkdir()
-    versions = ("v1", "v2")
+    machine = clocks.ShownClock(time.time())
     codes = set()
     with sweep.reading(config) as reader, clearing_and_copying(config):
         for turn in range(ROUNDS):
-            line = scenarios.arguments(prepared.sources[versions[turn % 2]], config)
-            ended = server.run(servers.Run(line))
+            source = prepared.sources[VERSIONS[turn % 2]]
+            flags = {("config_dir",): config, ("source", "directory", "path"): source}
+            with target.Target(settings.load(None, flags), machine=machine) as opened:
+                codes.add(reconciler.reconcile_once(opened, world.Request(opened.rules)).exit_code)
+    assert 0 in codes
+    assert codes <= {0, 73}
+    mixed = [found for found in reader.sets if versions(found) == set(VERSIONS)]
+    assert not mixed, mixed[0]
+    converges(server, prepared, config)
+
+
+def test_a7_a_writer_behind_the_command(server: servers.Server, prepared: scenarios.Prepared, place: Path) -> None:
+    """A7: the same with the command itself."""
+    config = place / "config"
+    config.mkdir()
+    with sweep.reading(config) as reader, clearing_and_copying(config):
+        for turn in range(WHOLE_COMMANDS):
+            ended = server.run(servers.Run(scenarios.arguments(prepared.sources[VERSIONS[turn % 2]], config)))
             assert "Traceback" not in ended.err, ended.err
             assert ended.code in (0, 73), ended.err
-            codes.add(ended.code)
-    assert 0 in codes
-    mixed = [found for found in reader.sets if _versions(found) == set(versions)]
-    assert not mixed, mixed[0]
-    run = servers.Run(scenarios.arguments(prepared.sources["v1"], config))
-    healed = server.run(run)
-    assert healed.code == 0, healed.err
-    assert not scenarios.healing(server, run, config, sweep.visible(config))
-    assert _versions(sweep.visible(config)) == {"v1"}
-
-
-def _versions(found: sweep.Documents) -> set[str]:
-    """Which of our versions the looked-at set has something of."""
-    functions, routing = found["functions.yml"] or b"", found["routing.yml"] or b""
-    return {
-        version
-        for version in ("v1", "v2")
-        if f"orders-create:{version}".encode() in functions or f"/orders-{version}".encode() in routing
-    }
+    assert not [found for found in reader.sets if versions(found) == set(VERSIONS)]
+    converges(server, prepared, config)

@@ -8,6 +8,7 @@ A request may carry a fault that needs no tool: the n-th call of an `os` functio
 the last thing that the process does.
 """
 
+import ctypes
 import errno
 import json
 import os
@@ -51,6 +52,8 @@ class Fault:
                         file.write(f"{name}\n")
                 if self._seen == self._count:
                     self._strike()
+                if self._effect == "lie":
+                    return None
             return real(*args, **named)
 
         return call
@@ -113,9 +116,7 @@ def run(request: dict[str, Any], ready: int, gate: int) -> NoReturn:
 
 
 def _let_anybody_trace() -> None:
-    """Where only ancestors may trace, the tracer is none."""
-    import ctypes
-
+    """Where only ancestors may trace, strace is none."""
     ctypes.CDLL(None).prctl(0x59616D61, ctypes.c_ulong(-1 & (2**64 - 1)), 0, 0, 0)
 
 

@@ -22,6 +22,11 @@ class Crash(BaseException):
     """The process is gone: nothing of it may run any more, so it is no `Exception`."""
 
 
+def revision(number: int) -> str:
+    """A revision that looks like one."""
+    return digest.of_value(number)
+
+
 def function(name: str, value: int = 1) -> items.Item:
     """A function whose digest and text depend on `value`."""
     key = items.ItemKey(items.Kind.FUNCTION, name)
@@ -38,7 +43,7 @@ def route(path: str, target: str) -> items.Item:
 class Source:
     """What the source holds. `broken` is what resolving it raises; `unreadable` is what reading it raises."""
 
-    revision: str = "sha256:1"
+    revision: str = revision(1)
     parts: tuple[items.Item, ...] = (function("a"), function("b"), route("/a", "a"))
     missing_secrets: tuple[str, ...] = ()
     requirement: compatibility.Requirement | None = None

@@ -1,0 +1,33 @@
+"""A clock that a test sets."""
+
+from controller import clock
+
+
+class ShownClock(clock.Clock):
+    """Shows what it was set to. Waiting moves it."""
+
+    __slots__ = ("_times",)
+
+    def __init__(self, now_s: float) -> None:
+        object.__setattr__(self, "_times", [now_s, 0.0])
+
+    def now_s(self) -> float:
+        """The wall clock."""
+        return float(self._times[0])
+
+    def now_ns(self) -> int:
+        """The same, in nanoseconds."""
+        return int(self._times[0] * 10**9)
+
+    def monotonic_s(self) -> float:
+        """Only waiting moves it."""
+        return float(self._times[1])
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        self._times[0] += seconds
+        self._times[1] += seconds
+
+    def step(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self._times[0] += seconds
