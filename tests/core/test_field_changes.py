@@ -3,15 +3,15 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import field_changes, items
+from core import digest, field_changes, items
 from core.field_changes import MASK, FieldChange
 
 _TEXT = st.text(st.characters(codec="utf-8"), min_size=6, max_size=12)
 
 
 def test_open_fields_show_their_values() -> None:
-    before = {"image": "a:1", "timeout": 30, "scaling": {"max_capacity": 1}}
-    after = {"image": "a:2", "timeout": 30, "scaling": {"max_capacity": 2}, "memory_size": 128}
+    before: digest.Value = {"image": "a:1", "timeout": 30, "scaling": {"max_capacity": 1}}
+    after: digest.Value = {"image": "a:2", "timeout": 30, "scaling": {"max_capacity": 2}, "memory_size": 128}
     assert field_changes.compare(items.Kind.FUNCTION, before, after) == (
         FieldChange("image", "a:1", "a:2"),
         FieldChange("scaling.max_capacity", "1", "2"),
@@ -20,8 +20,18 @@ def test_open_fields_show_their_values() -> None:
 
 
 def test_k1_environment_and_unknown_fields_are_masked() -> None:
-    before = {"environment": {"TOKEN": "s3cret"}, "extra": "s3cret", "tags": {"image": "s3cret"}, "events": ["s3cret"]}
-    after = {"environment": {"TOKEN": "other"}, "extra": "other", "tags": {"image": "other"}, "events": []}
+    before: digest.Value = {
+        "environment": {"TOKEN": "s3cret"},
+        "extra": "s3cret",
+        "tags": {"image": "s3cret"},
+        "events": ["s3cret"],
+    }
+    after: digest.Value = {
+        "environment": {"TOKEN": "other"},
+        "extra": "other",
+        "tags": {"image": "other"},
+        "events": [],
+    }
     found = field_changes.compare(items.Kind.FUNCTION, before, after)
     assert [change.path for change in found] == ["environment.TOKEN", "extra", "tags.image", "events"]
     assert {change.before for change in found} | {change.after for change in found} == {MASK}
@@ -43,7 +53,7 @@ def test_a_removed_field_has_no_after() -> None:
 
 
 @given(st.dictionaries(_TEXT, _TEXT), st.dictionaries(_TEXT, _TEXT))
-def test_k1_no_environment_value_is_ever_shown(before: dict[str, str], after: dict[str, str]) -> None:
+def test_k1_no_environment_value_is_ever_shown(before: dict[str, digest.Value], after: dict[str, digest.Value]) -> None:
     found = field_changes.compare(items.Kind.FUNCTION, {"environment": before}, {"environment": after})
     shown = {text for change in found for text in (change.before, change.after) if text is not None}
     assert shown <= {MASK}

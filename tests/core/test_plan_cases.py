@@ -78,7 +78,13 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
         ),
         remembered=record.Record(
             applied=record.AppliedSet(
-                1, case.get("applied_revision", "sha256:old"), case.get("generation", 1), "", digests, "then", tuple(applied)
+                1,
+                case.get("applied_revision", "sha256:old"),
+                case.get("generation", 1),
+                "",
+                digests,
+                "then",
+                tuple(applied),
             )
             if "applied" in case
             else None,

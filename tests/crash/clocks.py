@@ -7,13 +7,14 @@ class ShownClock(clock.Clock):
     """Shows what it was set to. Waiting moves it."""
 
     __slots__ = ("_times",)
+    _times: list[float]  # the wall clock, the monotonic one
 
     def __init__(self, now_s: float) -> None:
-        object.__setattr__(self, "_times", [now_s, 0.0])
+        object.__setattr__(self, "_times", [now_s, 0.0])  # the clock that it stands for is frozen
 
     def now_s(self) -> float:
         """The wall clock."""
-        return float(self._times[0])
+        return self._times[0]
 
     def now_ns(self) -> int:
         """The same, in nanoseconds."""
@@ -21,7 +22,7 @@ class ShownClock(clock.Clock):
 
     def monotonic_s(self) -> float:
         """Only waiting moves it."""
-        return float(self._times[1])
+        return self._times[1]
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -136,7 +136,7 @@ class Started:
         """Let a held run go."""
         if self._held:
             self._held = False
-            self._server._write("go")  # noqa: SLF001 - the two are one: a run is a turn of the server's conversation
+            self._server._write("go")
 
     def kill(self) -> None:
         """As a power cut would."""
@@ -146,7 +146,7 @@ class Started:
         """Wait, and tell how it ended."""
         self.release()
         if self._ended is None:
-            code = os.waitstatus_to_exitcode(self._server._read())  # noqa: SLF001 - as in `release`
+            code = os.waitstatus_to_exitcode(self._server._read())
             said = [file.read_text(encoding="utf-8", errors="replace") for file in (self._out, self._err)]
             self._ended = Ended(code, *said)
         return self._ended

@@ -88,10 +88,10 @@ def test_a5_rollback(host: Host) -> None:
 def test_a5_source_files_of_any_date(host: Host, dated_s: int) -> None:
     """A5: the dates of a package's files have no part in it."""
     shutil.rmtree(host.source)
-    shutil.copytree(host._prepared.sources["v2"], host.source)  # noqa: SLF001 - one publish by hand
+    shutil.copytree(host._prepared.sources["v2"], host.source)
     for path in host.source.rglob("*"):
         os.utime(path, (dated_s, dated_s))
-    with host._opened() as opened:  # noqa: SLF001 - as above
+    with host._opened() as opened:
         assert reconciler.reconcile_once(opened, world.Request(opened.rules)).changed
     host.check()
     host.publish("v3")

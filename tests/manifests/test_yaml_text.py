@@ -234,7 +234,8 @@ def test_f2_any_text_gives_a_value_or_problems_with_places(text: str) -> None:
         assert found.column >= 1
     if not parsed.problems:
         for line, column in parsed.positions.values():
-            assert 1 <= line <= len(lines) + 1 and column >= 1
+            assert 1 <= line <= len(lines) + 1
+            assert column >= 1
 
 
 @given(st.binary(max_size=60))
