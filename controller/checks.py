@@ -15,6 +15,7 @@ from typing import Any
 
 from controller import clock, errors, settings, target, translate
 from controller.sources import directory
+from core import observed
 from manifests import atomic, merge_lock
 
 OK, WARN, FAIL = "ok", "warn", "FAIL"
@@ -30,7 +31,7 @@ class Check:
     hint: str = ""
 
 
-def run(config: Path | None, flags: Mapping[tuple[str, ...], Any]) -> tuple[Check, ...]:
+def run(config: Path | None, flags: Mapping[tuple[str, ...], Any], *, skip_images: bool = False) -> tuple[Check, ...]:
     """Every check. Without valid settings the ones that need them are left out, and the settings check says why."""
     found = [_interpreter(), _yaml_scanner(), _tools()]
     try:
@@ -44,15 +45,15 @@ def run(config: Path | None, flags: Mapping[tuple[str, ...], Any]) -> tuple[Chec
     found.append(Check("settings", OK, str(config) if config else "flags, environment and defaults"))
     found += _guarded("CONFIG_DIR", lambda: _config_dir(configured))
     found += _guarded("record", lambda: _record(configured))
-    found += _guarded("source", lambda: _source(configured))
+    found += _guarded("source", lambda: _source(configured, skip_images=skip_images))
     return tuple(found)
 
 
-def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> list[Check]:
+def _guarded(name: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
     try:
-        return list(check())
+        yield from check()
     except errors.ControllerError as error:
-        return [Check(name, FAIL, error.message, error.meaning.hint)]
+        yield Check(name, FAIL, error.message, error.meaning.hint)
 
 
 def _interpreter() -> Check:
@@ -90,11 +91,25 @@ def _config_dir(configured: settings.Settings) -> Iterator[Check]:
         )
         return
     with target.Target(configured) as opened:
-        look = opened.look()
-    shown = "nothing published yet" if look.generation is None else f"generation {look.generation}"
-    yield Check("CONFIG_DIR", OK, f"{folder}: {shown}")
+        yield _documents(folder, opened.look())
     yield _file_system(folder)
     yield _lock(folder)
+
+
+def _documents(folder: Path, look: observed.Observed) -> Check:
+    """What consumers read there, or what stands in the way of a publish."""
+    obstacles = [
+        f"{folder / document}: {found.obstacle}" for document, found in look.documents.items() if found.obstacle
+    ]
+    if obstacles:
+        return Check("CONFIG_DIR", FAIL, "; ".join(obstacles), errors.MEANINGS["PathObstructed"].hint)
+    shown = sum(found.digest is not None for found in look.documents.values())
+    if not shown:
+        return Check("CONFIG_DIR", OK, f"{folder}: nothing published yet")
+    as_what = "plain files" if look.generation is None else f"generation {look.generation}"
+    if shown < len(look.documents):
+        as_what += f", {shown} of {len(look.documents)} documents"
+    return Check("CONFIG_DIR", OK, f"{folder}: {as_what}")
 
 
 def _file_system(folder: Path) -> Check:
@@ -138,8 +153,14 @@ def _record(configured: settings.Settings) -> Iterator[Check]:
     if configured.config_dir is None:
         return
     with target.Target(configured) as opened:
-        known = opened.remember(with_items=False)
         place = opened.state_dir
+        if place.exists() and not place.is_dir():
+            yield Check("record", FAIL, f"{place} is not a directory", "set state_dir to a directory")
+            return
+        if not place.exists() and not place.parent.is_dir() and place.parent != configured.config_dir:
+            yield Check("record", FAIL, f"{place.parent} does not exist", f"create {place.parent}, or mount it")
+            return
+        known = opened.remember(with_items=False)
     if known.rebuilt:
         yield Check("record", WARN, known.rebuilt, "the next pass sets it aside and rebuilds it")
         return
@@ -151,14 +172,32 @@ def _record(configured: settings.Settings) -> Iterator[Check]:
     )
 
 
-def _source(configured: settings.Settings) -> Iterator[Check]:
+def _source(configured: settings.Settings, *, skip_images: bool) -> Iterator[Check]:
     if configured.source.directory is None:
         yield Check("source", WARN, "no source is set", "pass --source DIR to check one")
         return
     with translate.failures():
         located = directory.locate(configured)
-    result = directory.validate(located.root / located.manifest, directory.rules(configured))
+    result = directory.validate_source(located, directory.rules(configured))
     if result.invalid:
         yield Check("source", FAIL, f"{result.path} breaks the contract", errors.MEANINGS["ArtifactInvalid"].hint)
-    else:
-        yield Check("source", OK, f"{result.path}: {result.contents}")
+        return
+    yield Check("source", OK, f"{result.path}: {result.contents}")
+    if configured.config_dir is not None:
+        with target.Target(configured) as opened:
+            yield _secrets(opened.fetch().missing_secrets)
+            yield _images([name for _, name in opened.read().builds], skip_images=skip_images)
+
+
+def _secrets(missing: tuple[str, ...]) -> Check:
+    if missing:
+        return Check("secrets", FAIL, f"not set: {', '.join(missing)}", errors.MEANINGS["SecretsMissing"].hint)
+    return Check("secrets", OK, "every required one is set")
+
+
+def _images(built: list[str], *, skip_images: bool) -> Check:
+    """A pass neither builds nor pushes images; it must be told that somebody else does."""
+    if built and not skip_images:
+        detail = f"to be built from a Dockerfile: {', '.join(built)}"
+        return Check("images", FAIL, detail, errors.MEANINGS["DockerUnavailable"].hint)
+    return Check("images", OK, f"{len(built)} built by somebody else" if built else "none to build")

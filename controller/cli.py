@@ -6,13 +6,19 @@ completion stay fast.
 
 import gc
 import importlib
+import signal
 import sys
 import traceback
 from typing import Any
 
-import click
+_INTERRUPTED = 128 + signal.SIGINT
 
-from controller import __version__, errors, output, signals
+try:
+    import click
+
+    from controller import __version__, errors, output, signals
+except KeyboardInterrupt:  # as later on, when the signals are ours: a code, and no traceback
+    raise SystemExit(_INTERRUPTED) from None
 
 _COMMANDS = {
     "reconcile": ("controller.commands.reconcile", "Converge CONFIG_DIR with the source."),
@@ -75,7 +81,11 @@ def main() -> None:
     """The entry point: run, then exit with the documented code (docs/exit-codes.md)."""
     # A one-shot process: what it allocates lives until it ends, so looking for cycles only costs time.
     gc.disable()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+    except KeyboardInterrupt:  # before the signals were ours
+        code = _INTERRUPTED
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -87,20 +97,34 @@ def run(arguments: list[str]) -> int:
     try:
         code: Any = root.main(arguments, prog_name="controller", standalone_mode=False, obj=interruption)
     except click.ClickException as error:
-        usage = [error.ctx.get_usage()] if isinstance(error, click.UsageError) and error.ctx else []
-        printer.failure([*usage, f"failed (Usage): {error.format_message()}"])
+        if isinstance(error, click.UsageError) and error.ctx:
+            printer.failure([error.ctx.get_usage()])
+        _print_failure(errors.ControllerError("Usage", error.format_message()), as_json=_wants_json(arguments))
         return errors.USAGE
     except errors.ControllerError as error:
-        _print_failure(error, as_json="json" in arguments or "--output=json" in arguments)
+        _print_failure(error, as_json=_wants_json(arguments))
         return error.meaning.exit_code
     except errors.Interrupted as interrupted:
         printer.failure([f"stopped: {interrupted}, with the work cut short; nothing half-written is visible"])
         return interrupted.exit_code
-    except Exception as error:  # the one place besides the loop: a bug still ends with a code and a hint
+    except Exception as error:  # the one place that takes everything: a bug still ends with a code and a hint
         printer.failure(traceback.format_exc().splitlines())
-        printer.failure([f"failed (Bug): {type(error).__name__}", f"hint: {errors.MEANINGS['Bug'].hint}"])
+        printer.failure(output.failure_lines("Bug", type(error).__name__))
         return errors.BUG
     return code if isinstance(code, int) else errors.OK
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether JSON was asked for, also where the command line is too wrong to be taken apart. The last one counts."""
+    chosen = ""
+    for position, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        if argument == "--output":
+            chosen = "".join(arguments[position + 1 : position + 2])
+        elif argument.startswith("--output="):
+            chosen = argument.removeprefix("--output=")
+    return chosen == "json"
 
 
 def _print_failure(error: errors.ControllerError, *, as_json: bool) -> None:
@@ -115,13 +139,7 @@ def _print_failure(error: errors.ControllerError, *, as_json: bool) -> None:
             "problems": [output.problem_payload(problem) for problem in error.problems],
         }
         output.Printer(as_json=True).result("error", payload, ())
-    output.Printer().failure(
-        [
-            *(f"{problem.severity}: {problem}" for problem in error.problems),
-            f"failed ({error.reason}): {error.message}",
-            f"hint: {error.meaning.hint}",
-        ]
-    )
+    output.Printer().failure(output.failure_lines(error.reason, error.message, error.problems))
 
 
 if __name__ == "__main__":

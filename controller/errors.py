@@ -2,7 +2,7 @@
 
 A reason is a PascalCase code; every reason has exactly one row in `MEANINGS`: exit code, disposition, way out. An
 exception says *what happened* (its reason and message); this table alone says *what to do about it* (design.md
-section 8). `docs/exit-codes.md` is generated from the same rows by a test.
+section 8). A test compares `docs/exit-codes.md` with the same rows.
 """
 
 from collections.abc import Mapping
@@ -49,9 +49,11 @@ MEANINGS: Mapping[str, Meaning] = {
     "SourceUnstable": Meaning(69, _R, "the source is being written; try again once the writer has finished"),
     "DockerUnavailable": Meaning(69, _R, "build and push the images yourself and pass --skip-images"),
     "Bug": Meaning(BUG, Disposition.BUG, "report it with the traceback; CONFIG_DIR shows one complete generation"),
-    "PublishFailed": Meaning(73, _R, "remove the cause named above and run again; one complete generation is live"),
+    "PublishFailed": Meaning(73, _R, "remove the cause named above and run again; no document is half-written"),
     "ConfigDirUnusable": Meaning(73, _R, "CONFIG_DIR must be a directory that this user can write"),
     "PathObstructed": Meaning(73, _T, "move away what stands in the place of the document, then run again"),
+    "ConfigDirUnreadable": Meaning(73, _T, "correct the document or move it away; policy.prune: all publishes over it"),
+    "DocumentTooLarge": Meaning(65, _T, "take functions out of the artifact, or split it over several targets"),
     "LockBusy": Meaning(75, _R, "wait for the other controller, or pass a longer --wait"),
     "StackIncompatible": Meaning(76, _T, "configure the stack, or drop --strict"),
     "SourceEmpty": Meaning(77, _T, "check that the source is mounted; if that is meant, set policy.allow_empty"),
@@ -63,6 +65,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "NothingToRollBackTo": Meaning(77, _T, "`controller history` lists the revisions that were applied"),
     "SettingsInvalid": Meaning(78, _T, "`controller manifest schema --of settings` prints every key"),
     "StateNewer": Meaning(78, _T, "use the newer controller that wrote this state; nothing was touched"),
+    "StateDamaged": Meaning(1, _T, "run `controller reconcile --once`: it sets the file aside and rebuilds the record"),
     "StateUnreadable": Meaning(1, _R, "give this user access to the state directory; nothing was changed"),
     "StateUnwritable": Meaning(1, _R, "free space in the state directory, or give this user access to it"),
     "PlanUnreadable": Meaning(65, _T, "make a new plan with `controller diff --out`"),
@@ -89,7 +92,7 @@ class ControllerError(Exception):
 
 class PublishFailed(ControllerError):
     """A step of a publish failed. `doubtful` is the generation that consumers may see although it may not be on the
-    disk; None when they see the previous one."""
+    disk (0: plain files, which have no number); None when they see the previous one."""
 
     def __init__(self, message: str, doubtful: int | None) -> None:
         super().__init__("PublishFailed", message)

@@ -23,6 +23,7 @@ def carry_out(
         return blocked
     notes = tuple(str(notice) for notice in decision.notices)
     if not decision.actions:
+        _note_drift(world, decision, situation)
         return report.of_plan(decision, situation.look.generation, notes=notes)
     with world.finishing():
         world.begin(decision.revision)
@@ -42,6 +43,14 @@ def carry_out(
         )
         failpoints.reach(Step.RECORDED)
     return finished if recorded else report.not_recorded(finished)
+
+
+def _note_drift(world: World, decision: plan.Plan, situation: situations.Situation) -> None:
+    """Drift that policy leaves alone is no failure, and yet the target is not as the source asks: said once."""
+    ready = situation.remembered.conditions.get("Ready")
+    left_alone = plan.Outcome.DRIFT_LEFT_ALONE
+    if decision.outcome is left_alone and (ready is None or ready.reason != left_alone):
+        world.fail(revision=decision.revision, reason=left_alone, message=report.sentence(decision, None))
 
 
 def failed(world: World, error: errors.ControllerError, revision: str) -> report.Report:

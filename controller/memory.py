@@ -59,7 +59,9 @@ class Memory:
     def succeed(self, success: Success) -> None:
         """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
         decision, acted = success.decision, success.acted
-        result = conditions.Result(True, decision.outcome, success.message, decision.revision)
+        result = conditions.Result(
+            True, decision.outcome, success.message, decision.revision, None if success.rollback else True
+        )
         with _failures():
             before = self._state.load(with_items=False)
             self._state.record_success(
@@ -85,7 +87,8 @@ class Memory:
 
     def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None) -> None:
         """A pass ended otherwise."""
-        result = conditions.Result(False, reason, message, revision)
+        looked = True if revision or reason == "ArtifactInvalid" else None
+        result = conditions.Result(False, reason, message, revision, looked)
         with _failures():
             before = self._state.load(with_items=False)
             after = conditions.after(result, before.conditions, now=clock.iso(self._clock.utc()))
@@ -121,6 +124,8 @@ def _failures() -> Iterator[None]:
         yield
     except state.StateNewer as error:
         raise errors.ControllerError("StateNewer", str(error)) from None
+    except state.StateDamaged as error:
+        raise errors.ControllerError("StateDamaged", str(error)) from None
     except state.StateUnreadable as error:
         raise errors.ControllerError("StateUnreadable", str(error)) from None
     except state.StateUnwritable as error:

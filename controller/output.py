@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from controller import errors
 from core import problems
 
 LONGEST_LINE = 2000
@@ -34,6 +35,18 @@ def clean(text: str) -> str:
 def _escaped(char: str) -> str:
     number = ord(char)
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
+
+
+def failure_lines(
+    reason: str, message: str, found: Iterable[problems.Problem] = (), *, above: Iterable[str] = ()
+) -> list[str]:
+    """A failure as people read it: every place, the lines that explain it, then the sentence and the way out."""
+    return [
+        *(f"{problem.severity}: {problem}" for problem in found),
+        *above,
+        f"failed ({reason}): {message}",
+        f"hint: {errors.MEANINGS[reason].hint}",
+    ]
 
 
 def problem_payload(problem: problems.Problem) -> dict[str, Any]:

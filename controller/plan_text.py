@@ -14,6 +14,9 @@ from manifests import yaml_text
 MOST_LINES = 40
 """Changes shown without ``-v``; the summary always counts all of them."""
 
+_BARE_VALUES = frozenset({items.Kind.DEFAULT_ENVIRONMENT, items.Kind.DEFAULT})
+"""Kinds whose item is one value, perhaps an environment value, and nothing around it."""
+
 
 def lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
     """The plan as text: one line a change, its fields below, then blockers and the summary."""
@@ -60,6 +63,7 @@ def payload(decision: plan.Plan) -> dict[str, Any]:
         "preconditions": {
             "desired_digest": decision.preconditions.desired_digest,
             "applied_digest": decision.preconditions.applied_digest,
+            "changes_digest": decision.preconditions.changes_digest,
             "stack_fingerprint": decision.preconditions.stack_fingerprint,
         },
     }
@@ -108,8 +112,8 @@ def _change_payload(change: diff.Change) -> dict[str, Any]:
         "cause": str(change.cause),
         "reason": str(change.reason),
         "effect": str(change.effect),
-        "before": change.before.digest if change.before else None,
-        "after": change.after.digest if change.after else None,
+        "before": _digest(change.before),
+        "after": _digest(change.after),
         "fields": [{"path": field.path, "before": field.before, "after": field.after} for field in fields(change)],
         "provenance": None
         if origin is None
@@ -120,6 +124,11 @@ def _change_payload(change: diff.Change) -> dict[str, Any]:
             "overrides": list(origin.overrides),
         },
     }
+
+
+def _digest(item: items.Item | None) -> str | None:
+    """None too where the value alone is digested and may be a short secret: it could be found by trying (P13)."""
+    return None if item is None or item.key.kind in _BARE_VALUES else item.digest
 
 
 def _key(key: items.ItemKey) -> dict[str, str]:

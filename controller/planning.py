@@ -76,6 +76,11 @@ def refuse_moved_plan(request: Request, decision: plan.Plan) -> None:
         for words, then, now in (
             ("what the source asks for", request.saved.desired_digest, decision.preconditions.desired_digest),
             ("what CONFIG_DIR shows", request.saved.applied_digest, decision.preconditions.applied_digest),
+            (
+                "what would be done (by policy or record)",
+                request.saved.changes_digest,
+                decision.preconditions.changes_digest,
+            ),
             ("the running stack", request.saved.stack_fingerprint, decision.preconditions.stack_fingerprint),
         )
         if then != now

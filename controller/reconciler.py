@@ -24,7 +24,7 @@ def reconcile_once(world: World, request: Request) -> report.Report:
             failpoints.reach(Step.FETCHED)
             inputs = planning.pass_digest(fetched, request)
             if request.saved is None and plan.unchanged(look, remembered, inputs, mode=request.rules.publish):
-                return report.in_sync(remembered)
+                return report.in_sync(remembered, look)
             situation = planning.decide(world, request, fetched, look)
             decision = plan.make(situation)
             planning.refuse_moved_plan(request, decision)

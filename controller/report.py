@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controller import errors
-from core import digest, items, plan, record
+from core import digest, items, observed, plan, record
 from core import problems as found
 
 
@@ -78,14 +78,16 @@ def not_recorded(finished: Report) -> Report:
     return replace(finished, reason="AppliedNotRecorded", message=f"applied, not recorded: {finished.message}")
 
 
-def in_sync(remembered: record.Record) -> Report:
+def in_sync(remembered: record.Record, look: observed.Observed) -> Report:
     """The report of a pass that found nothing to do without reading anything."""
     applied = remembered.applied
-    revision, generation = (applied.revision, applied.generation) if applied else ("", None)
+    revision = applied.revision if applied else ""
     text = _SENTENCES[plan.Outcome.IN_SYNC].format(
-        revision=digest.short(revision), generation=_as_generation(generation)
+        revision=digest.short(revision), generation=_as_generation(look.generation)
     )
-    return Report(plan.Outcome.IN_SYNC, text, revision, generation, notes=remembered.notes)
+    notes = [note for note in remembered.notes if not note.startswith("ForeignFile: ")]
+    notes += [str(notice) for notice in plan.foreign_files(look)]
+    return Report(plan.Outcome.IN_SYNC, text, revision, look.generation, notes=tuple(notes))
 
 
 _SENTENCES = {

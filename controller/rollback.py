@@ -15,7 +15,8 @@ def roll_back(world: RollbackWorld, request: Request, revision: str | None, *, r
         with world.exclusive():
             look = world.look()
             remembered = world.remember(with_items=False)
-            chosen = rollback.choose(world.applied_sets(), remembered.applied, revision)
+            held = frozenset(hold.revision for hold in remembered.holds)
+            chosen = rollback.choose(world.applied_sets(), remembered.applied, revision, held=held)
             if isinstance(chosen, str):
                 raise errors.ControllerError("NothingToRollBackTo", chosen)
             target_revision = chosen.revision

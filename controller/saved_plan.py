@@ -23,12 +23,13 @@ def load(file: Path) -> plan.Preconditions:
     """Only the preconditions count: what will be done is decided anew, and must come out the same."""
     try:
         document = json.loads(file.read_bytes())
-        conditions = document["preconditions"]
         if document["schema"] != SCHEMA:
             raise errors.ControllerError("PlanUnreadable", f"{file}: not a plan of schema {SCHEMA}")
+        conditions = document["preconditions"]
         return plan.Preconditions(
             desired_digest=str(conditions["desired_digest"]),
             applied_digest=str(conditions["applied_digest"]),
+            changes_digest=str(conditions["changes_digest"]),
             stack_fingerprint=str(conditions["stack_fingerprint"]),
         )
     except OSError as error:

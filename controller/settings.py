@@ -1,44 +1,24 @@
 """Settings: flags over environment over `controller.yml` over defaults (design.md section 9).
 
 Owns the shape of `controller.yml`, its JSON Schema, and the errors of a wrong one. Nobody else reads the environment
-for settings. Only settings that do something exist; an unknown key is an error that names the nearest one.
+for settings. Only settings that do something exist; an unknown key is an error that names the nearest one. A relative
+path in `controller.yml` begins at the folder of that file; one in a flag or a variable begins where the command runs.
 """
 
-import difflib
-import os
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
 import pydantic_settings
 
-from controller import errors
+from controller import errors, settings_environment, settings_errors, settings_values
 from core import policy, problems
 from manifests import yaml_text
 
-ENV_PREFIX = "CONTROLLER_"
-CONTRACT_NAMES = {"CONFIG_DIR": ("config_dir",)}
-"""The contract's own variable names, read with less weight than `CONTROLLER_…` (design.md section 9)."""
-
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def seconds(value: object) -> object:
-    """``30s``, ``5m``, ``2h``, ``500ms`` or a number of seconds, as a number of seconds."""
-    if not isinstance(value, str):
-        return value
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", value.strip())
-    if match is None:
-        raise ValueError("write a duration like 30s, 5m or 2h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-def _fraction(value: object) -> object:
-    if isinstance(value, str) and (match := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*%", value.strip())):
-        return float(match[1]) / 100
-    return value
+_PATHS = (("source", "directory", "path"), ("config_dir",), ("state_dir",), ("secrets", "env_file"))
+"""Settings that are paths of this machine."""
 
 
 def _number_or(pattern: str, **bounds: float) -> pydantic.WithJsonSchema:
@@ -48,16 +28,21 @@ def _number_or(pattern: str, **bounds: float) -> pydantic.WithJsonSchema:
 
 Duration = Annotated[
     float,
-    pydantic.BeforeValidator(seconds),
-    pydantic.Field(ge=0, le=366 * 86400),
-    _number_or(r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$", minimum=0, maximum=366 * 86400),
+    pydantic.BeforeValidator(settings_values.seconds),
+    _number_or(r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$", minimum=0, maximum=settings_values.LONGEST_S),
 ]
 Fraction = Annotated[
     float,
-    pydantic.BeforeValidator(_fraction),
-    pydantic.Field(ge=0, le=1),
+    pydantic.BeforeValidator(settings_values.fraction),
     _number_or(r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$", minimum=0, maximum=1),
 ]
+Place = Annotated[Path, pydantic.BeforeValidator(settings_values.not_empty)]
+Name = Annotated[
+    str,
+    pydantic.AfterValidator(settings_values.name),
+    pydantic.WithJsonSchema({"type": "string", "pattern": settings_values.NAME}),
+]
+Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(settings_values.listed)]
 
 
 class _Section(pydantic.BaseModel):
@@ -67,7 +52,7 @@ class _Section(pydantic.BaseModel):
 class DirectorySource(_Section):
     """A folder of artifacts."""
 
-    path: Path
+    path: Place = pydantic.Field(description="a relative path begins at the folder of controller.yml")
     allow_outside: bool = pydantic.Field(default=False, description="let artifact_root leave the source's folder")
 
 
@@ -85,15 +70,17 @@ class Manifest(_Section):
     env: str | None = None
     require_ids: bool = True
     max_bytes: int = pydantic.Field(default=8 * 1024 * 1024, gt=0, description="largest document that is read")
-    gateway_env: tuple[str, ...] = pydantic.Field(
-        default=(), description="further NAMEs that ${NAME} in functions.yml may use"
+    gateway_env: Names = pydantic.Field(
+        default=(), description="further NAMEs that ${NAME} in functions.yml may use; in a variable: A,B"
     )
 
 
 class Secrets(_Section):
     """Where required secrets are looked for besides the environment."""
 
-    env_file: Path | None = None
+    env_file: Place | None = pydantic.Field(
+        default=None, description="KEY=value lines; a relative path begins at the folder of controller.yml"
+    )
 
 
 class PolicySettings(_Section):
@@ -113,17 +100,23 @@ class Settings(pydantic_settings.BaseSettings):
     model_config = pydantic_settings.SettingsConfigDict(
         extra="forbid",
         frozen=True,
-        env_prefix=ENV_PREFIX,
+        env_prefix=settings_environment.ENV_PREFIX,
         env_nested_delimiter="__",
         env_ignore_empty=True,
+        enable_decoding=False,  # a variable holds a value, not JSON
         title="controller.yml",
     )
 
-    name: str = pydantic.Field(default="default", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")
+    name: Name = "default"
     source: Source = Source()
     manifest: Manifest = Manifest()
-    config_dir: Path | None = pydantic.Field(default=None, description="CONFIG_DIR")
-    state_dir: Path | None = pydantic.Field(default=None, description="default CONFIG_DIR/.controller")
+    config_dir: Place | None = pydantic.Field(
+        default=None, description="CONFIG_DIR; a relative path begins at the folder of controller.yml"
+    )
+    state_dir: Place | None = pydantic.Field(
+        default=None,
+        description="default CONFIG_DIR/.controller; a relative path begins at the folder of controller.yml",
+    )
     secrets: Secrets = Secrets()
     policy: PolicySettings = PolicySettings()
     lock_wait: Duration = pydantic.Field(default=30.0, description="how long to wait for another controller")
@@ -144,8 +137,8 @@ class Settings(pydantic_settings.BaseSettings):
         return (
             pydantic_settings.InitSettingsSource(settings_cls, flags),
             env_settings,
-            pydantic_settings.InitSettingsSource(settings_cls, _from_files(settings_cls)),
-            pydantic_settings.InitSettingsSource(settings_cls, _from_contract_names()),
+            pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_files(_variables()))),
+            pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_contract_names())),
             pydantic_settings.InitSettingsSource(settings_cls, document),
         )
 
@@ -155,12 +148,15 @@ def load(file: Path | None, flags: Mapping[tuple[str, ...], Any]) -> Settings:
 
     Raises `ControllerError("SettingsInvalid")` with every wrong key, its place and the nearest right one.
     """
-    _reject_unknown_variables(Settings)
+    unknown = settings_environment.unknown(_variables())
+    if unknown:
+        raise errors.ControllerError("SettingsInvalid", _summary(unknown), unknown)
     document, positions = _read(file)
+    given = _Given(flags, file, positions)
     try:
         return Settings(flags=_nested(flags), document=document)  # type: ignore[call-arg]  # see settings_customise_sources
     except pydantic.ValidationError as error:
-        found = tuple(_problem(detail, file, positions) for detail in error.errors(include_input=False))
+        found = tuple(_problem(detail, given) for detail in error.errors(include_input=False))
         raise errors.ControllerError("SettingsInvalid", _summary(found), found) from None
 
 
@@ -188,7 +184,34 @@ def _read(file: Path | None) -> tuple[dict[str, Any], Mapping[problems.KeyPath, 
         return {}, {}
     if not isinstance(parsed.value, dict):
         raise errors.ControllerError("SettingsInvalid", f"{file}: must be a mapping")
-    return parsed.value, parsed.positions
+    return _from_its_folder(parsed.value, file.parent), parsed.positions
+
+
+def _from_its_folder(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with its relative paths made to begin at the folder that it stands in."""
+    for *sections, last in _PATHS:
+        branch: Any = document
+        for part in sections:
+            branch = branch.get(part) if isinstance(branch, dict) else None
+        if isinstance(branch, dict) and isinstance(branch.get(last), str) and branch[last]:
+            branch[last] = str(folder / branch[last])
+    return document
+
+
+def _variables(
+    model: type[pydantic.BaseModel] | None = None, above: tuple[str, ...] = ()
+) -> dict[str, tuple[str, ...]]:
+    """Every environment variable that sets something, with the path of its setting. Sections have none."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in (model or Settings).model_fields.items():
+        path = (*above, name)
+        candidates = (field.annotation, *getattr(field.annotation, "__args__", ()))
+        sections = [one for one in candidates if isinstance(one, type) and issubclass(one, pydantic.BaseModel)]
+        if not sections:
+            found[settings_environment.ENV_PREFIX + "__".join(path).upper()] = path
+        for section in sections:
+            found |= _variables(section, path)
+    return found
 
 
 def _nested(flat: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -203,57 +226,34 @@ def _nested(flat: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return tree
 
 
-def _from_contract_names() -> dict[str, Any]:
-    return _nested({path: os.environ.get(name) or None for name, path in CONTRACT_NAMES.items()})
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """Where values came from: the flags, and the file with the places of its keys."""
+
+    flags: Mapping[tuple[str, ...], Any]
+    file: Path | None
+    positions: Mapping[problems.KeyPath, tuple[int, int]]
 
 
-def _from_files(model: type[pydantic.BaseModel]) -> dict[str, Any]:
-    """``CONTROLLER_X_FILE`` gives the value of X from a file, for values that should not stand in an environment."""
-    given: dict[tuple[str, ...], Any] = {}
-    for variable, path in _variables(model).items():
-        name = os.environ.get(f"{variable}_FILE")
-        if name is not None and f"{variable}_FILE" not in _variables(model):
-            try:
-                given[path] = Path(name).read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeDecodeError):
-                raise errors.ControllerError("SettingsInvalid", f"{variable}_FILE: cannot read {name}") from None
-    return _nested(given)
-
-
-def _variables(model: type[pydantic.BaseModel], above: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
-    """Every environment variable that sets something, with the path of its setting."""
-    found: dict[str, tuple[str, ...]] = {}
-    for name, field in model.model_fields.items():
-        path = (*above, name)
-        found[ENV_PREFIX + "__".join(path).upper()] = path
-        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
-            if isinstance(candidate, type) and issubclass(candidate, pydantic.BaseModel):
-                found |= _variables(candidate, path)
-    return found
-
-
-def _reject_unknown_variables(model: type[pydantic.BaseModel]) -> None:
-    known = _variables(model)
-    found = tuple(
-        problems.Problem("environment", 0, 0, name, "no such setting" + _nearest(name, known))
-        for name in sorted(os.environ)
-        if name.startswith(ENV_PREFIX) and name not in known and name.removesuffix("_FILE") not in known
-    )
-    if found:
-        raise errors.ControllerError("SettingsInvalid", _summary(found), found)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _problem(detail: Any, file: Path | None, positions: Mapping[problems.KeyPath, tuple[int, int]]) -> problems.Problem:
+def _problem(detail: Any, given: _Given) -> problems.Problem:
+    """One wrong setting, at the place where the value that counts stands: a flag, a variable, a line of the file."""
     path = tuple(part for part in detail["loc"] if part not in ("flags", "document"))
-    line, column = positions.get(path, (0, 0))
+    message = settings_errors.sentence(detail)
     if detail["type"] == "extra_forbidden":
-        siblings = [known[-1] for known in _variables(Settings).values() if known[:-1] == path[:-1]]
-        message = "no such setting" + _nearest(str(path[-1]), siblings)
-    else:
-        message = str(detail["msg"]).removeprefix("Value error, ")
-    return problems.Problem(str(file) if line else "settings", line, column, problems.format_path(path), message)
+        message = "no such setting" + settings_environment.nearest(str(path[-1]), _keys_of(path[:-1]))
+    key = problems.format_path(path)
+    parts = [path[:end] for end in range(len(path), 0, -1)]
+    if any(given.flags.get(part) is not None for part in parts):
+        return problems.Problem("settings", 0, 0, key, message)
+    variable = settings_environment.setting(_variables(), path)
+    if variable is not None:
+        return problems.Problem("environment", 0, 0, variable, message)
+    line, column = next((given.positions[part] for part in parts if part in given.positions), (0, 0))
+    return problems.Problem(str(given.file) if line else "settings", line, column, key, message)
+
+
+def _keys_of(section: problems.KeyPath) -> list[str]:
+    """The keys that a section may have, sections among them."""
+    paths = _variables().values()
+    depth = len(section)
+    return list(dict.fromkeys(path[depth] for path in paths if path[:depth] == section and len(path) > depth))

@@ -18,6 +18,7 @@ from controller.database import Damaged
 from controller.history import Event, EventRow, HistoryRow
 from controller.remembered import Failure, Stored, Success
 from controller.state_file import (
+    StateDamaged,
     StateError,
     StateNewer,
     StateUnreadable,
@@ -31,6 +32,7 @@ __all__ = [
     "Failure",
     "HistoryRow",
     "State",
+    "StateDamaged",
     "StateError",
     "StateNewer",
     "StateUnreadable",
@@ -168,4 +170,4 @@ class State:
         try:
             return self._file.read(look, absent=absent)
         except Damaged as damage:
-            raise StateUnreadable(self.path, f"{damage}; the next reconcile sets it aside") from damage
+            raise StateDamaged(self.path, str(damage)) from damage

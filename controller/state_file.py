@@ -42,6 +42,10 @@ class StateUnreadable(StateError):
     count as lost, because holds and a suspension would be lost with it."""
 
 
+class StateDamaged(StateError):
+    """Something was asked of it by name, and it is damaged. The next pass sets it aside and starts anew."""
+
+
 class StateUnwritable(StateError):
     """It could not be written. What was applied stays applied; the next pass repairs the record (faults.md B7)."""
 
@@ -70,6 +74,21 @@ class StateFile:
     def read(self, look: Callable[[sqlite3.Connection], _Found], *, absent: _Found) -> _Found:
         """What `look` finds, in one view of the database; `absent` when there is none. Raises `Damaged` and
         `StateError`."""
+        known = self._damage
+        try:
+            return self._read_once(look, absent)
+        except Damaged:
+            if known:
+                raise
+            # A disk that failed to read once makes SQLite say the same as of a damaged file: look again, anew.
+            self._forget()
+            return self._read_once(look, absent)
+
+    def _forget(self) -> None:
+        self.close()
+        self._identity, self._damage = None, ""
+
+    def _read_once(self, look: Callable[[sqlite3.Connection], _Found], absent: _Found) -> _Found:
         try:
             connection = self._existing()
             if connection is None:

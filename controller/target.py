@@ -60,6 +60,7 @@ class Target:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the kernel lock on CONFIG_DIR, creating the directory if only its last part is missing."""
+        self._refuse_state_dir()
         self._ensure_config_dir()
         lock = merge_lock.DirectoryLock(
             self.config_dir,
@@ -77,11 +78,19 @@ class Target:
                     os.rmdir(self.config_dir)
             lock.release()
 
+    def _refuse_state_dir(self) -> None:
+        """A state directory that can never be made is a typing error, and is told before anything is published."""
+        if self._settings.state_dir is None or self.state_dir.is_dir():
+            return
+        if self.state_dir.exists() or not (self.state_dir.parent.is_dir() or self.state_dir.parent == self.config_dir):
+            what = "not a directory" if self.state_dir.exists() else "its parent directory does not exist"
+            raise errors.ControllerError("SettingsInvalid", f"state_dir {self.state_dir}: {what}")
+
     def _ensure_config_dir(self) -> None:
         """A missing parent is more likely a typing error, or a volume that is not mounted, than a wish (A9)."""
-        if self.config_dir.is_dir():
-            return
         try:
+            if self.config_dir.is_dir():
+                return
             os.mkdir(self.config_dir)
             self._created = True
             # The gateway must get in, whatever the umask (faults.md A10).
@@ -135,6 +144,8 @@ class Target:
                 self._checkout = None
                 return Fetched(EMPTY_REVISION, rules.rules_digest)
             raise
+        directory.require_asked(found, self._settings.manifest)
+        directory.refuse_inside(found, (self.config_dir, self.state_dir))
         self._checkout = found
         required = found.required_secrets
         return Fetched(
@@ -163,7 +174,11 @@ class Target:
         rules = directory.rules(self._settings)
         with translate.failures():
             documents = config_dir.read_documents(self.config_dir)
-        return config_items.read(documents, allowed_names=rules.allowed_names)
+        seen = config_items.read(documents, allowed_names=rules.allowed_names)
+        dangling = {
+            document for document, state in look.documents.items() if state.presence is observed.Presence.DANGLING
+        }
+        return replace(seen, unreadable=seen.unreadable | dangling)
 
     def begin(self, revision: str) -> None:
         """Note the attempt. A state directory that cannot be written must not stop the publish (faults.md B7)."""
@@ -177,7 +192,7 @@ class Target:
             match action:
                 case actions.Publish():
                     newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
-                    last = known.applied.generation if known.applied else 0
+                    last = max((kept.generation for kept in self.applied_sets()), default=0)
                     return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.Confirm():
                     return scribe.confirm()

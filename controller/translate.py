@@ -17,7 +17,8 @@ def failures() -> Iterator[None]:
     except source_errors.SourceError as error:
         raise errors.ControllerError(error.reason, error.message, error.problems) from None
     except source_errors.PathError as error:
-        raise errors.ControllerError("SourceUnreadable", str(error)) from None
+        meant = source_errors.of_path_error(error)
+        raise errors.ControllerError(meant.reason, meant.message, meant.problems) from None
     except manifests_errors.LockBusy as error:
         raise errors.ControllerError("LockBusy", str(error)) from None
     except manifests_errors.ObstructedError as error:

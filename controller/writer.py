@@ -67,7 +67,7 @@ class Writer:
             ):
                 yield
         except manifests_errors.PublishError as error:
-            raise errors.PublishFailed(str(error), error.generation if error.flipped else None) from None
+            raise errors.PublishFailed(str(error), error.doubtful) from None
         except failpoints.FailpointReached as error:
             raise errors.PublishFailed(str(error), None) from None
 

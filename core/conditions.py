@@ -9,30 +9,33 @@ from dataclasses import dataclass
 
 from core import record
 
-SOURCE_REASONS = frozenset({"SourceMissing", "SourceEmpty", "SourceUnreadable", "SourceUnstable", "NoManifest"})
+SOURCE_REASONS = frozenset(
+    {"SourceMissing", "SourceEmpty", "SourceUnreadable", "SourceUnstable", "NoManifest", "AmbiguousManifest"}
+)
 """Failures that say that the source itself could not be had."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a pass ended. `reason` is an `Outcome` or the code of the error or first blocker. `compatible` is the
-    verdict of contract.md section 6: ``True``, ``False`` or ``Unknown``."""
+    """How a pass ended. `reason` is an `Outcome` or the code of the error or first blocker. `source_read` is None when
+    the pass ended before it looked at the source, or needed none. `compatible` is the verdict of contract.md section
+    6: ``True``, ``False`` or ``Unknown``."""
 
     converged: bool
     reason: str
     message: str
     revision: str
+    source_read: bool | None = None
     compatible: str = "Unknown"
 
 
 def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -> dict[str, record.Condition]:
     """The conditions once a pass has ended. `now` is an ISO time."""
-    source_ok = result.reason not in SOURCE_REASONS
     incompatible = result.reason == "StackIncompatible"
     statements = {
         "Ready": ("True" if result.converged else "False", result.reason, result.message),
         "Reconciling": ("False", "PassEnded", ""),
-        "SourceReady": ("True", "Read", "") if source_ok else ("False", result.reason, result.message),
+        "SourceReady": _source(result, before.get("SourceReady")),
         "Compatible": (
             ("False", result.reason, result.message)
             if incompatible
@@ -43,6 +46,14 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
         type_: _moved(before.get(type_), record.Condition(type_, status, reason, message, result.revision, now))
         for type_, (status, reason, message) in statements.items()
     }
+
+
+def _source(result: Result, before: record.Condition | None) -> tuple[str, str, str]:
+    if result.reason in SOURCE_REASONS:
+        return "False", result.reason, result.message
+    if result.source_read:
+        return "True", "Read", ""
+    return (before.status, before.reason, before.message) if before else ("Unknown", "NotLookedAt", "")
 
 
 def is_ready(conditions: Mapping[str, record.Condition]) -> bool:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core import desired, items, observed, policy, record
-from core.runtime_config import KIND_ORDER
 
 
 class Operation(StrEnum):
@@ -41,6 +40,7 @@ class Reason(StrEnum):
     TAKEN_OVER = "TakenOver"
     FOREIGN_PRUNED = "ForeignPruned"
     FOREIGN_INVALID = "ForeignInvalid"
+    DAMAGED_IN_CONFIG_DIR = "DamagedInConfigDir"
 
 
 class Effect(StrEnum):
@@ -110,7 +110,7 @@ def compare(
             adopted.append(key)
     foreign: list[items.ItemKey] = []
     orphaned: list[items.ItemKey] = []
-    for key, item in seen.items.items():
+    for key, item in _beside(seen, applied).items():
         if key in wanted.items:
             continue
         owner = owned.get(key)
@@ -120,10 +120,23 @@ def compare(
             continue
         (foreign if owner is None else orphaned).append(key)
         result.append(record.AppliedItem(item, None if owner is None else owner.entry))
-    result.sort(key=lambda part: KIND_ORDER[part.item.key.kind])
-    changes.extend(_reordered(result, seen, applied, changes))
-    changes.sort(key=lambda change: KIND_ORDER[change.key.kind])
+    result.sort(key=lambda part: items.KIND_ORDER[part.item.key.kind])
+    changes.extend(_reordered(wanted, seen, owned, changes))
+    changes.extend(_damaged(seen))
+    changes.sort(key=lambda change: items.KIND_ORDER[change.key.kind])
     return Diff(tuple(changes), tuple(result), tuple(foreign), tuple(orphaned), tuple(adopted))
+
+
+def _beside(
+    seen: observed.ObservedItems, applied: Mapping[items.ItemKey, record.AppliedItem]
+) -> Mapping[items.ItemKey, items.Item]:
+    """What CONFIG_DIR holds; of a document that cannot be read, the foreign items that it held last."""
+    lost = {
+        key: part.item
+        for key, part in applied.items()
+        if part.entry is None and key.kind.document in seen.unreadable and key not in seen.items
+    }
+    return {**seen.items, **lost} if lost else seen.items
 
 
 def _wanted_change(
@@ -150,16 +163,18 @@ def _wanted_change(
 def _unwanted_change(
     item: items.Item, owner: record.AppliedItem | None, *, prune: policy.Prune, invalid: bool
 ) -> Change | None:
-    if invalid:
-        reason = Reason.FOREIGN_INVALID if owner is None else Reason.REMOVED_FROM_SOURCE
-    elif owner is not None and prune is not policy.Prune.NONE:
+    """Why an item that nobody asks for goes; None when it stays. What spoils other items goes whatever the policy:
+    consumers must be able to take everything that is published (faults.md P5)."""
+    if owner is not None and prune is not policy.Prune.NONE:
         reason = Reason.REMOVED_FROM_SOURCE
+    elif invalid:
+        reason = Reason.FOREIGN_INVALID
     elif owner is None and prune is policy.Prune.ALL:
         reason = Reason.FOREIGN_PRUNED
     else:
         return None
     effect = _effect(Operation.REMOVE, item.key.kind, drifted=False)
-    cause = Cause.DRIFT if reason is Reason.FOREIGN_INVALID else Cause.CHANGE
+    cause = Cause.CHANGE if reason is Reason.REMOVED_FROM_SOURCE else Cause.DRIFT
     return Change(Operation.REMOVE, item.key, cause, reason, effect, item, None, None)
 
 
@@ -174,26 +189,41 @@ def _effect(operation: Operation, kind: items.Kind, *, drifted: bool) -> Effect:
 
 
 def _reordered(
-    result: list[record.AppliedItem],
+    wanted: desired.Desired,
     seen: observed.ObservedItems,
-    applied: Mapping[items.ItemKey, record.AppliedItem],
+    owned: Mapping[items.ItemKey, record.AppliedItem],
     changes: list[Change],
 ) -> Iterator[Change]:
-    """Routes are tried in order by the consumer, so their order is content; of everything else it is not."""
+    """Routes are tried in order by the consumer, so the order of ours is content; of everything else it is not."""
     if any(change.key.kind is items.Kind.ROUTE for change in changes):
         return
-    after = [part.item.key for part in result if part.item.key.kind is items.Kind.ROUTE]
-    before = [key for key in seen.items if key.kind is items.Kind.ROUTE]
-    if before == after:
+    after = [key for key in wanted.items if key.kind is items.Kind.ROUTE]
+    if [key for key in seen.items if key.kind is items.Kind.ROUTE and key in wanted.items] == after:
         return
-    drifted = [key for key in applied if key.kind is items.Kind.ROUTE] == after
-    yield Change(
-        Operation.CHANGE,
-        items.ItemKey(items.Kind.ROUTE, "(order)"),
-        Cause.DRIFT if drifted else Cause.CHANGE,
-        Reason.REORDERED_IN_CONFIG_DIR if drifted else Reason.REORDERED_IN_SOURCE,
-        Effect.RELOAD,
-        None,
-        None,
-        None,
-    )
+    drifted = [key for key in owned if key.kind is items.Kind.ROUTE] == after
+    cause = Cause.DRIFT if drifted else Cause.CHANGE
+    reason = Reason.REORDERED_IN_CONFIG_DIR if drifted else Reason.REORDERED_IN_SOURCE
+    yield _around(items.ItemKey(items.Kind.ROUTE, "(order)"), cause, reason, Effect.RELOAD)
+
+
+_MAIN_KINDS = {
+    items.Document.FUNCTIONS: items.Kind.FUNCTION,
+    items.Document.ROUTING: items.Kind.ROUTE,
+    items.Document.RESOURCES: items.Kind.TABLE,
+}
+"""What a document is for, to name it in a diff."""
+
+
+def _damaged(seen: observed.ObservedItems) -> Iterator[Change]:
+    """A fault around the items: no item differs, and yet no consumer reads the document as it was published."""
+    for document in items.Document:
+        if document in seen.damaged:
+            kind = _MAIN_KINDS[document]
+            effect = Effect.PROVISION if document is items.Document.RESOURCES else Effect.RELOAD
+            key = items.ItemKey(kind, "(document)")
+            yield _around(key, Cause.DRIFT, Reason.DAMAGED_IN_CONFIG_DIR, effect)
+
+
+def _around(key: items.ItemKey, cause: Cause, reason: Reason, effect: Effect) -> Change:
+    """A change of a document that is none of its items."""
+    return Change(Operation.CHANGE, key, cause, reason, effect, None, None, None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pydantic
 
 from core import document_models, grammar, sentences, structure
-from core.items import ItemKey, Kind
+from core.items import Document, ItemKey, Kind
 from core.problems import Finding, KeyPath, Severity
 
 
@@ -47,6 +47,17 @@ class Checked:
         """The keys of the parts that have an error in or below them."""
         wrong = {error.path[:length] for error in self.errors for length in range(1, len(error.path) + 1)}
         return frozenset(part.key for part in self.parts if part.path in wrong)
+
+
+def check(document: Document, value: object, *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES) -> Checked:
+    """Check one document by its name. `allowed_names` are those of consumers.md GW11."""
+    match document:
+        case Document.FUNCTIONS:
+            return check_functions(value, allowed_names=allowed_names)
+        case Document.ROUTING:
+            return check_routing(value)
+        case Document.RESOURCES:
+            return check_resources(value)
 
 
 def check_functions(value: object, *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES) -> Checked:
@@ -118,8 +129,9 @@ def _function_parts(document: dict[object, object]) -> Iterator[Part]:
             if isinstance(key, str):
                 yield Part(ItemKey(kind, key), ("defaults", section, key), value)
     for key, value in defaults.items():
-        # "Empty default sections are left out": an empty one must not keep a later entry's from being the first.
-        if isinstance(key, str) and key not in sections and value not in (None, {}, []):
+        # "Empty default sections are left out" is about the two sections: they have no items of their own. Any other
+        # key passes through, null and empty as well, and being first it counts.
+        if isinstance(key, str) and key not in sections:
             yield Part(ItemKey(Kind.DEFAULT, key), ("defaults", key), value)
     for key, value in _mapping(document.get("functions")).items():
         if isinstance(key, str):

@@ -3,7 +3,7 @@ that look like an accident (design.md section 5, faults.md P6 and C1)."""
 
 from collections.abc import Iterator
 
-from core import compatibility, diff, digest, items
+from core import compatibility, diff, digest, items, policy
 from core import situation as situations
 from core.notices import Blocker
 
@@ -34,28 +34,51 @@ def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator
     for document, state in situation.look.documents.items():
         if state.obstacle:
             yield Blocker("PathObstructed", f"{document} in CONFIG_DIR: {state.obstacle}")
+    yield from _unreadable(situation)
+    yield from _too_large(comparison)
     yield from _shrinking(situation, comparison)
 
 
-def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Blocker]:
-    applied = situation.remembered.applied
-    owned = [
-        part.item.key
-        for part in (applied.items if applied else ())
-        if part.entry is not None and _counts(part.item.key)
-    ]
-    removed = sum(
-        1 for change in comparison.changes if change.operation is diff.Operation.REMOVE and _counts(change.key)
-    )
-    wanted = sum(1 for key in situation.wanted.items if _counts(key))
-    revision = situation.wanted.revision
-    allowed = situation.allowed.shrink
-    if not owned or digest.abbreviates(allowed, revision):
+def _unreadable(situation: situations.Situation) -> Iterator[Blocker]:
+    """Publishing over a document that cannot be read drops what is foreign in it, unless the record knows that."""
+    if situation.remembered.applied is not None or situation.rules.prune is policy.Prune.ALL:
         return
-    if wanted == 0 and not situation.rules.allow_empty:
-        yield Blocker("SourceEmpty", f"the source asks for nothing, {len(owned)} things are live: revision {revision}")
-    elif wanted and removed > REMOVALS_ALWAYS_ALLOWED and removed > situation.rules.max_removed * len(owned):
-        yield Blocker("ShrinkGuard", f"would remove {removed} of {len(owned)} things we own: revision {revision}")
+    for document in items.Document:
+        if document in situation.seen.unreadable:
+            for problem in situation.seen.problems:
+                if problem.file == document:
+                    yield Blocker("ConfigDirUnreadable", f"what is foreign in it would be lost: {problem}")
+                    break
+
+
+def _too_large(comparison: diff.Diff) -> Iterator[Blocker]:
+    for document in items.Document:
+        size = sum(len(part.item.text) for part in comparison.result if part.item.key.kind.document is document)
+        if size > items.MAX_DOCUMENT_BYTES:
+            limit = items.MAX_DOCUMENT_BYTES >> 20
+            yield Blocker("DocumentTooLarge", f"all entries together make a {document} of more than {limit} MiB")
+
+
+def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Blocker]:
+    """Removals are counted against everything that is live or ours, also what is ours and was wiped from CONFIG_DIR:
+    an accident at the source must not pass as the healing of one at the target."""
+    applied = situation.remembered.applied
+    owned = {part.item.key for part in (applied.items if applied else ()) if part.entry is not None}
+    removed = {change.key for change in comparison.changes if change.operation is diff.Operation.REMOVE}
+    if situation.rules.prune is not policy.Prune.NONE:
+        removed |= owned - set(situation.wanted.items)
+    removed = {key for key in removed if _counts(key)}
+    live = {key for key in owned | set(situation.seen.items) if _counts(key)}
+    revision = situation.wanted.revision
+    if not removed or digest.abbreviates(situation.allowed.shrink, revision):
+        return
+    if not any(_counts(key) for key in situation.wanted.items):
+        if not situation.rules.allow_empty:
+            yield Blocker(
+                "SourceEmpty", f"the source asks for nothing, {len(live)} things are live: revision {revision}"
+            )
+    elif len(removed) > REMOVALS_ALWAYS_ALLOWED and len(removed) > situation.rules.max_removed * len(live):
+        yield Blocker("ShrinkGuard", f"would remove {len(removed)} of {len(live)} things: revision {revision}")
 
 
 def _counts(key: items.ItemKey) -> bool:

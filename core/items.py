@@ -19,6 +19,11 @@ class Document(StrEnum):
     RESOURCES = "resources.yml"
 
 
+MAX_DOCUMENT_BYTES = 64 << 20
+"""The largest document that is published, or read back: no set of functions gets there, and a consumer that reads it
+would only fill its memory."""
+
+
 class Kind(StrEnum):
     """What an item is. The order of the members is the order in which documents and diffs list them."""
 
@@ -47,6 +52,13 @@ _DOCUMENTS = {
     Kind.BUCKET: Document.RESOURCES,
     Kind.LAYER: Document.RESOURCES,
 }
+
+
+DEFAULT_KINDS = frozenset({Kind.DEFAULT_ENVIRONMENT, Kind.DEFAULT_SCALING, Kind.DEFAULT})
+"""Kinds of which the first entry that sets a key wins. Of all others the later one replaces in place."""
+
+KIND_ORDER = {kind: position for position, kind in enumerate(Kind)}
+"""The order of kinds, for sorting."""
 
 
 class ItemKey(NamedTuple):

@@ -52,11 +52,13 @@ class Outcome(StrEnum):
 class Preconditions:
     """What has to be the same for a saved plan to be applied later (design.md section 6).
 
-    `applied_digest` covers what CONFIG_DIR showed; `stack_fingerprint` is empty when nothing is observable.
+    `applied_digest` covers what CONFIG_DIR showed, `changes_digest` what would be done to it (which also depends on
+    policy and record); `stack_fingerprint` is empty when nothing is observable.
     """
 
     desired_digest: str
     applied_digest: str
+    changes_digest: str
     stack_fingerprint: str = ""
 
 
@@ -90,7 +92,11 @@ def make(situation: situations.Situation) -> Plan:
         revision=situation.wanted.revision,
         outcome=outcome,
         comparison=comparison,
-        preconditions=Preconditions(situation.wanted.digest, observed_digest(situation.look)),
+        preconditions=Preconditions(
+            desired_digest=situation.wanted.digest,
+            applied_digest=observed_digest(situation.look),
+            changes_digest=changes_digest(situation, comparison),
+        ),
         actions=tuple(_actions(outcome, situation, comparison)),
         blockers=blockers,
         notices=tuple(_notices(situation, comparison)),
@@ -100,6 +106,22 @@ def make(situation: situations.Situation) -> Plan:
 def observed_digest(look: observed.Observed) -> str:
     """One digest for what a consumer of CONFIG_DIR would read now."""
     return digest.of_parts(f"{document}={look.digests.get(document) or 'nothing'}" for document in items.Document)
+
+
+def changes_digest(situation: situations.Situation, comparison: diff.Diff) -> str:
+    """One digest for what a pass would do to CONFIG_DIR, in which layout."""
+    changes = (
+        part
+        for change in comparison.changes
+        for part in (
+            change.operation,
+            change.key.kind,
+            change.key.name,
+            change.before.digest if change.before else "",
+            change.after.digest if change.after else "",
+        )
+    )
+    return digest.of_parts((situation.rules.publish, *changes))
 
 
 def layout_is_ours(look: observed.Observed, mode: policy.PublishMode) -> bool:
@@ -123,7 +145,7 @@ def _outcome(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
     if comparison.changes:
         return _outcome_of_changes(situation, comparison)
     look = situation.look
-    if look.generation is not None and look.generation == situation.remembered.doubtful_generation:
+    if (look.generation or 0) == situation.remembered.doubtful_generation:
         return Outcome.DOUBTFUL_GENERATION
     if not layout_is_ours(look, situation.rules.publish):
         return Outcome.LAYOUT_DIFFERS if _visible(look) else Outcome.FIRST_PUBLISH
@@ -135,7 +157,9 @@ def _outcome(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
 def _outcome_of_changes(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
     if situation.rollback:
         return Outcome.ROLLED_BACK
-    if any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
+    applied = situation.remembered.applied
+    moved = applied is not None and applied.desired_digest not in ("", situation.wanted.digest)
+    if moved or any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
         return Outcome.SOURCE_CHANGED if situation.remembered.applied else Outcome.FIRST_PUBLISH
     return Outcome.DRIFTED if situation.rules.self_heal else Outcome.DRIFT_LEFT_ALONE
 
@@ -182,8 +206,7 @@ def _notices(situation: situations.Situation, comparison: diff.Diff) -> Iterator
         yield Notice("Foreign", f"{key.kind} {key.name} is not ours: kept")
     for key in comparison.orphaned:
         yield Notice("Orphaned", f"{key.kind} {key.name} is no longer in the source: kept, because of prune: none")
-    for name in situation.look.foreign_files:
-        yield Notice("ForeignFile", f"{name} in CONFIG_DIR is not ours: kept")
+    yield from foreign_files(situation.look)
     if situation.remembered.rebuilt:
         yield Notice("RecordRebuilt", situation.remembered.rebuilt)
     yield Notice("NoStack", "no compose stack is configured: nothing to probe, no provisioner to run")
@@ -192,12 +215,18 @@ def _notices(situation: situations.Situation, comparison: diff.Diff) -> Iterator
         yield Notice("NothingObservable", finding.message)
     for change in comparison.changes:
         if change.effect is diff.Effect.NOT_CONVERGEABLE:
-            verb = "was changed" if change.after else "was removed"
+            verb = "changes" if change.after else "goes"
             yield Notice(
                 "NotConvergeable",
-                f"{change.key.kind} {change.key.name} {verb} in the source; what exists already is never changed or "
+                f"{change.key.kind} {change.key.name} {verb} here only; what exists already is never changed or "
                 "deleted: do that by hand",
             )
+
+
+def foreign_files(look: observed.Observed) -> Iterator[Notice]:
+    """Files in CONFIG_DIR that are nobody's business here; looked up anew by every pass."""
+    for name in look.foreign_files:
+        yield Notice("ForeignFile", f"{name} in CONFIG_DIR is not ours: kept")
 
 
 def unchanged(
@@ -220,7 +249,7 @@ def unchanged(
         and not remembered.holds
         and not remembered.rebuilt
         and conditions.is_ready(remembered.conditions)
-        and (look.generation is None or look.generation != remembered.doubtful_generation)
+        and (look.generation or 0) != remembered.doubtful_generation
     )
 
 

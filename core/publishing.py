@@ -21,6 +21,8 @@ MAX_LEAD_S = 1.0
 MAX_PATIENCE_S = 3.0
 """A greater lead does not come from quick publishes, and no reasonable wait ends it."""
 
+_MADE_UP = 10**9
+
 _GENERATION = re.compile(r"\.\.gen-([0-9]{6}|[1-9][0-9]{6,11})")
 
 
@@ -44,8 +46,9 @@ def wait_s(now_s: float, mtime_s: int) -> float:
 
 
 def next_number(existing: Iterable[int], remembered: int = 0) -> int:
-    """A generation number greater than any on disk and any remembered one; the first is 1."""
-    return max(remembered, *existing, 0) + 1
+    """A generation number greater than any on disk and any remembered one; the first is 1. A name that somebody made
+    up to look like the last one there can be does not count."""
+    return max(remembered, *(number for number in existing if number < _MADE_UP), 0) + 1
 
 
 def generation_name(number: int) -> str:

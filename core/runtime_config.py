@@ -8,11 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core import desired, items, problems
 
-FIRST_WINS = frozenset({items.Kind.DEFAULT_ENVIRONMENT, items.Kind.DEFAULT_SCALING, items.Kind.DEFAULT})
-"""Kinds of which the first entry that sets a key wins. Of all others the later one replaces in place."""
-
-KIND_ORDER = {kind: position for position, kind in enumerate(items.Kind)}
-
 
 def fold(
     entries: Sequence[desired.Entry],
@@ -30,7 +25,7 @@ def fold(
     for entry in entries:
         for item in entry.content.items:
             _fold_item(winners, losers, item, entry)
-    ordered = sorted(winners, key=lambda key: KIND_ORDER[key.kind])
+    ordered = sorted(winners, key=lambda key: items.KIND_ORDER[key.kind])
     wanted = {key: winners[key][0] for key in ordered}
     provenance = {
         key: desired.Provenance(
@@ -77,7 +72,7 @@ def _fold_item(
     if standing is None:
         winners[item.key] = (item, entry)
         return
-    first_wins = item.key.kind in FIRST_WINS
+    first_wins = item.key.kind in items.DEFAULT_KINDS
     loser = entry if first_wins else standing[1]
     winner = standing[1] if first_wins else entry
     if loser.id != winner.id:
@@ -92,7 +87,7 @@ def _overrides(provenance: Mapping[items.ItemKey, desired.Provenance]) -> Iterab
     Defaults are not reported: every entry brings them, and "the first wins" is their everyday case.
     """
     for key, origin in provenance.items():
-        if origin.overrides and key.kind not in FIRST_WINS:
+        if origin.overrides and key.kind not in items.DEFAULT_KINDS:
             yield problems.Problem(
                 file=origin.file,
                 line=origin.line,

@@ -109,3 +109,37 @@ def _number(text: str) -> int | float | Unclear:
         # 1.1 reads base 8 here and 1.2 base 10; one digit below 8 is the same in both, 8 and 9 never get here.
         return Unclear.DISAGREEMENT
     return value
+
+
+def resolve_as_consumer(text: str) -> Scalar | Unclear:
+    """The value that the consumers' own reader gives the plain scalar `text`, whatever other readers say.
+
+    For CONFIG_DIR, where a foreign part means what the consumer has always read; never for a source.
+    """
+    value = resolve(text)
+    if value is not Unclear.DISAGREEMENT:
+        return value
+    if text.lower() in ("yes", "on"):
+        return True
+    if text.lower() in ("no", "off"):
+        return False
+    return _number_1_1(text.replace("_", "")) if _NUMBER_1_1.fullmatch(text) else text
+
+
+def _number_1_1(text: str) -> int | float | str:
+    """The value of a YAML 1.1 number without its underscores, as PyYAML computes it."""
+    sign = -1 if text.startswith("-") else 1
+    digits = text.lstrip("+-")
+    if ":" in digits:
+        total: int | float = 0
+        for part in digits.split(":"):
+            total = total * 60 + (float(part) if "." in part else int(part))
+        return sign * total
+    try:
+        if digits.startswith(("0b", "0x")):
+            return sign * int(digits, 0)
+        if "." in digits:
+            return sign * float(digits)
+        return sign * int(digits, 8 if digits.startswith("0") else 10)
+    except ValueError:
+        return text  # "0b" or "0x" and nothing but underscores: its reader fails on it, too

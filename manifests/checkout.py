@@ -15,6 +15,7 @@ from core import compatibility, desired, digest, grammar, items, problems
 from manifests import (
     artifact_file,
     contents,
+    discovery,
     entry_files,
     fingerprint,
     places,
@@ -23,7 +24,7 @@ from manifests import (
     yaml_builder,
 )
 
-CONTENT_VERSION = 1
+CONTENT_VERSION = 2
 """To be raised with every change of what is read from a document, or of how an item is rendered: whatever is stored is
 then made anew."""
 
@@ -62,10 +63,11 @@ class DocumentRef:
 
 @dataclass(frozen=True, slots=True)
 class EntryRef:
-    """One entry whose paths are all in order. `config_dir` is as the user would type it; `builds` are the names below
-    `functions/` that hold a Dockerfile, whether or not such a function is declared."""
+    """One entry whose paths are all in order. `artifact_root` is absolute, `config_dir` as the user would type it;
+    `builds` are the names below `functions/` that hold a Dockerfile, whether or not such a function is declared."""
 
     id: str
+    artifact_root: str
     config_dir: str
     documents: tuple[DocumentRef, ...]
     builds: tuple[str, ...]
@@ -87,6 +89,12 @@ class Checkout:
     source: Source = field(repr=False)
     rules: Rules = field(repr=False)
     held: Mapping[str, bytes] = field(repr=False, compare=False)
+
+    @property
+    def artifact_roots(self) -> tuple[str, ...]:
+        """The absolute paths of the artifact roots, each once: contract.md section 10.5, nothing below any of them is
+        written. Symbolic links in them are not resolved."""
+        return tuple(dict.fromkeys(entry.artifact_root for entry in self.entries))
 
 
 def scan(
@@ -186,7 +194,7 @@ class _Scan:
             except source_errors.PathUnreadable as error:
                 refusals.append(survey.refusal(self.tree, entry, position, key="runtime_config_dir", error=error))
                 continue
-            entries.append(EntryRef(entry.id, paths.config_dir, documents, paths.builds))
+            entries.append(EntryRef(entry.id, paths.artifact_root, paths.config_dir, documents, paths.builds))
         return entries, refusals
 
     def _found(
@@ -273,13 +281,13 @@ def _bytes_of(checkout: Checkout, ref: DocumentRef, store: fingerprint.Store) ->
 
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator[survey.Tree]:
-    """The source's tree. Raises `SourceMissing` and `SourceUnreadable`."""
+    """The source's tree. Raises `SourceMissing`, `SourceUnreadable`, and `ArtifactInvalid` for a manifest outside."""
     try:
         tree = survey.Tree(source)
-    except (source_errors.PathMissing, source_errors.NotPlain) as error:
-        raise source_errors.SourceMissing(str(error)) from error
+    except source_errors.PathEscapes as error:
+        raise source_errors.of_path_error(error) from error
     except source_errors.PathError as error:
-        raise source_errors.SourceUnreadable(str(error)) from error
+        raise discovery.unopened(source.root, error) from error
     with tree:
         yield tree
 
@@ -290,20 +298,13 @@ def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
     try:
         yield
     except source_errors.PathMissing as error:
-        raise _without_manifest(tree) from error
+        source = tree.source
+        wanted = posixpath.normpath(source.manifest)
+        raise discovery.absent(tree.root, tree.place("."), shown=str(source.root), wanted=wanted) from error
     except source_errors.PathUnreadable as error:
         raise source_errors.SourceUnreadable(f"source {tree.source.root}: {error}") from error
     except source_errors.PathError as error:
-        problem = problems.Problem(error.shown, 0, 0, "", error.words)
-        raise source_errors.ArtifactInvalid((problem,)) from error
-
-
-def _without_manifest(tree: survey.Tree) -> source_errors.SourceError:
-    """Empty, perhaps because it is not mounted (yet), or just without the manifest that was named: faults.md C1."""
-    with contextlib.suppress(source_errors.PathError):
-        if not tree.root.names(tree.place(".")):
-            return source_errors.SourceEmpty(f"{tree.source.root} is empty: not mounted, or not filled yet")
-    return source_errors.NoManifest(f"{tree.source.root} has no {posixpath.normpath(tree.source.manifest)}")
+        raise source_errors.of_path_error(error) from error
 
 
 def _refused(

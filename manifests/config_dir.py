@@ -16,9 +16,6 @@ from core import digest, items, observed, publishing
 from core.observed import Presence
 from manifests import atomic, errors
 
-LIMIT_BYTES = 64 << 20
-"""A larger document is an obstacle: no set of functions gets there, and reading it would only fill the memory."""
-
 LOCK_NAME = ".artifact-merge.lock"
 """The contract's lock file: contract.md section 4."""
 
@@ -82,7 +79,7 @@ def read(dir_fd: int, name: str) -> atomic.File | None:
     Raises `OSError` when that cannot be told, which must never be taken for nothing.
     """
     try:
-        return atomic.read_regular(dir_fd, name, limit_bytes=LIMIT_BYTES)
+        return atomic.read_regular(dir_fd, name, limit_bytes=items.MAX_DOCUMENT_BYTES)
     except atomic.NotRegularError:
         return None
     except OSError as error:
@@ -125,7 +122,9 @@ def _read_or_none(dir_fd: int, document: items.Document) -> atomic.File | None:
     try:
         return read(dir_fd, document.value)
     except OSError:
-        return None
+        if is_our_link(dir_fd, document):
+            return None  # DANGLING: the next publish moves the link on
+        raise
 
 
 def _numbers(names: Iterable[str]) -> tuple[int, ...]:
@@ -138,7 +137,7 @@ def _state(dir_fd: int, document: items.Document, blocked: str) -> observed.Docu
         return observed.DocumentState(Presence.OBSTRUCTED, obstacle=blocked)
     ours = is_our_link(dir_fd, document)
     try:
-        file = atomic.read_regular(dir_fd, document.value, limit_bytes=LIMIT_BYTES)
+        file = atomic.read_regular(dir_fd, document.value, limit_bytes=items.MAX_DOCUMENT_BYTES)
     except OSError as error:
         return _unreadable(error, ours=ours)
     in_generation = ours and visible_generation(dir_fd) is not None  # a foreign switch makes the link foreign too

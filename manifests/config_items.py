@@ -1,70 +1,89 @@
 """CONFIG_DIR's documents as items, leniently: what is there may have been edited by anybody.
 
-The counterpart of `manifests.entry_files`, which refuses; here a bad part is named and set aside, so that one foreign
-route that no consumer could take does not hide everything else. Opens nothing: the bytes are an argument.
+The counterpart of `manifests.entry_files`, which refuses. Here values are read as the consumer reads them, and each
+fault is put where it belongs: on one item, on the document around the items, or on a document that cannot be read at
+all. Opens nothing: the bytes are an argument.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from core import documents as rules
 from core import grammar, items, observed, problems
-from manifests import entry_files, rendering, yaml_builder, yaml_text
+from manifests import entry_files, places, rendering, yaml_builder, yaml_text
 
-LIMITS = yaml_builder.Limits(max_bytes=64 << 20, max_values=8_000_000)
+LIMITS = yaml_builder.Limits(max_bytes=items.MAX_DOCUMENT_BYTES, max_values=8_000_000)
 """A published document holds all entries, so it may be larger than any of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One document. `harmful` are items that spoil more than themselves; `damaged` says that something around the
+    items is wrong; `readable` is False when nothing can be said about its items."""
+
+    found: tuple[items.Item, ...] = ()
+    harmful: frozenset[items.ItemKey] = frozenset()
+    damaged: bool = False
+    readable: bool = True
+    wrong: tuple[problems.Problem, ...] = ()
 
 
 def read(
     documents: Mapping[items.Document, bytes | None], *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES
 ) -> observed.ObservedItems:
-    """All items of the documents, in their order. A document that is missing or that cannot be read has none, and one
-    problem says so; an item with an error is in `invalid`. Never raises for content."""
-    found: dict[items.ItemKey, items.Item] = {}
-    invalid: set[items.ItemKey] = set()
-    wrong: list[problems.Problem] = []
-    for document in items.Document:
-        content = documents.get(document)
-        if content is None:
-            continue
-        parsed = yaml_text.parse(content, file=str(document), limits=LIMITS, positions_depth=2)
-        checked = _check(document, parsed.value, allowed_names) if parsed.value is not None else rules.Checked()
-        errors = [_located(document, finding, parsed) for finding in checked.errors]
-        wrong += [*parsed.problems, *errors]
-        try:
-            cut = entry_files.cut(checked.parts, parsed.positions)
-        except rendering.RenderingError as error:
-            wrong.append(problems.Problem(str(document), 0, 0, "", f"cannot be carried over: {error}"))
-            continue
-        found.update((item.key, item) for item in cut)
-        invalid |= checked.invalid | _touched(checked.parts, parsed.problems)
-    return observed.ObservedItems(found, frozenset(invalid), tuple(wrong))
-
-
-def _check(document: items.Document, value: object, allowed_names: frozenset[str]) -> rules.Checked:
-    match document:
-        case items.Document.FUNCTIONS:
-            return rules.check_functions(value, allowed_names=allowed_names)
-        case items.Document.ROUTING:
-            return rules.check_routing(value)
-        case items.Document.RESOURCES:
-            return rules.check_resources(value)
-
-
-def _located(document: items.Document, finding: problems.Finding, parsed: yaml_text.Parsed) -> problems.Problem:
-    """The nearest place that is known: that of the item, which is what a person looks for."""
-    places = (parsed.positions.get(finding.path[:length]) for length in range(len(finding.path), -1, -1))
-    line, column = next((place for place in places if place is not None), (0, 0))
-    return problems.Problem(
-        str(document), line, column, problems.format_path(finding.path), finding.message, finding.severity
+    """All items of the documents, in their order. A document that is missing has none. Never raises for content."""
+    readings = {
+        document: _read(document, content, allowed_names)
+        for document in items.Document
+        if (content := documents.get(document)) is not None
+    }
+    return observed.ObservedItems(
+        items={item.key: item for reading in readings.values() for item in reading.found},
+        invalid=frozenset(key for reading in readings.values() for key in reading.harmful),
+        damaged=frozenset(document for document, reading in readings.items() if reading.damaged),
+        unreadable=frozenset(document for document, reading in readings.items() if not reading.readable),
+        problems=tuple(problem for reading in readings.values() for problem in reading.wrong),
     )
 
 
-def _touched(parts: tuple[rules.Part, ...], wrong: tuple[problems.Problem, ...]) -> frozenset[items.ItemKey]:
-    """The items that problems of the text itself (a key twice, an ambiguous value) stand in or below."""
-    keys = [problem.key for problem in wrong]
-    return frozenset(
-        part.key
-        for part in parts
-        if keys and any(key == path or key.startswith((f"{path}.", f"{path}[")) for key in keys
-                        for path in (problems.format_path(part.path),))
+def _read(document: items.Document, content: bytes, allowed_names: frozenset[str]) -> _Reading:
+    parsed = yaml_text.parse(content, file=str(document), limits=LIMITS, as_consumer=True)
+    if parsed.value is None and parsed.problems:
+        return _Reading(damaged=True, readable=False, wrong=parsed.problems)
+    checked = rules.check(document, parsed.value, allowed_names=allowed_names)
+    located = places.located(
+        checked.errors, file=str(document), shallow=parsed.positions, deep=lambda: parsed.positions
     )
+    wrong = (*parsed.problems, *located)
+    try:
+        found = tuple(entry_files.cut(checked.parts, parsed.positions))
+    except rendering.RenderingError as error:
+        told = problems.Problem(str(document), 0, 0, "", f"cannot be carried over: {error}")
+        return _Reading(damaged=True, readable=False, wrong=(*wrong, told))
+    keys = {part.path: part.key for part in checked.parts}
+    owners = [_owner(path, keys) for path in (*parsed.refused, *(error.path for error in checked.errors))]
+    twice = {key for key, count in Counter(part.key for part in checked.parts).items() if count > 1}
+    return _Reading(
+        found=found,
+        harmful=frozenset(_harmful(checked.parts, {owner for owner in owners if owner is not None})),
+        damaged=bool(twice) or None in owners,
+        wrong=wrong,
+    )
+
+
+def _owner(path: problems.KeyPath, keys: Mapping[problems.KeyPath, items.ItemKey]) -> items.ItemKey | None:
+    """The item that a key path lies in; None for the document around the items."""
+    for length in range(1, len(path) + 1):
+        if path[:length] in keys:
+            return keys[path[:length]]
+    return None
+
+
+def _harmful(parts: Iterable[rules.Part], wrong: set[items.ItemKey]) -> Iterable[items.ItemKey]:
+    """Wrong items that spoil others: a bad route breaks every later one (consumers.md GW8), and an item that is no
+    mapping ends the reading of the whole document. Any other wrong item is its owner's own affair."""
+    for part in parts:
+        spoils = part.key.kind is items.Kind.ROUTE or not isinstance(part.value, dict)
+        if part.key in wrong and part.key.kind not in items.DEFAULT_KINDS and spoils:
+            yield part.key

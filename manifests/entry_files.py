@@ -103,22 +103,11 @@ def _check(text: _Text, allowed_names: frozenset[str]) -> tuple[Sequence[Any], t
     parsed = text.parsed
     if parsed.value is None and parsed.problems:
         return (), parsed.problems
-    checked = _checked(text.document, parsed.value, allowed_names)
-    located = places.located(checked.findings, file=text.file, shallow=parsed.positions, deep=text.every_position)
-    return checked.parts, tuple(sorted((*parsed.problems, *located)))
-
-
-def _checked(document: items.Document, value: digest.Value, allowed_names: frozenset[str]) -> Any:
-    """What `core.documents` says: a `Checked`."""
     from core import documents  # as above: loads the models
 
-    match document:
-        case items.Document.FUNCTIONS:
-            return documents.check_functions(value, allowed_names=allowed_names)
-        case items.Document.ROUTING:
-            return documents.check_routing(value)
-        case items.Document.RESOURCES:
-            return documents.check_resources(value)
+    checked = documents.check(text.document, parsed.value, allowed_names=allowed_names)
+    located = places.located(checked.findings, file=text.file, shallow=parsed.positions, deep=text.every_position)
+    return checked.parts, tuple(sorted((*parsed.problems, *located)))
 
 
 def cut(parts: Sequence[Any], positions: places.Positions) -> list[items.Item]:

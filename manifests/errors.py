@@ -23,6 +23,7 @@ class ConfigDirError(ManifestsError):
 class PublishError(ManifestsError):
     """A step of a publish failed (faults.md P2).
 
+    `doubtful` is the visible generation (0: plain files) when it may not be on the disk, whoever published it.
     `step` is the failpoint's name, `errno` is None when the step ended but its result is wrong. `flipped` says that
     consumers may already see the new documents: then `generation` (None in `publish: files`) is live but perhaps not
     durable. Without `flipped` consumers still see the previous ones, whole.
@@ -36,6 +37,7 @@ class PublishError(ManifestsError):
         self.errno = None if isinstance(error, str) else error.errno
         self.flipped = False
         self.generation: int | None = None
+        self.doubtful: int | None = None
 
 
 class ObstructedError(PublishError):

@@ -102,6 +102,7 @@ class Attempt:
         self.number: int | None = None
         self.changed = False
         self.adopting = False
+        self.unsure = False
         self.new_links: list[items.Document] = []
         self._on_step = on_step
 
@@ -127,8 +128,10 @@ class Attempt:
     def sweep(self, names: Sequence[str]) -> None:
         """Remove leftovers. What is visible is made durable first: one of them may be what a power cut returns to."""
         if names:
+            self.unsure = True
             with self.at(Step.SWEEP):
                 atomic.sync_directory(self.dir_fd)
+            self.unsure = False
         for name in names:
             with self.at(Step.SWEEP, name):
                 atomic.remove(self.dir_fd, name)
@@ -182,6 +185,8 @@ def attempt(path: Path, on_step: OnStep) -> Iterator[Attempt]:
             if isinstance(error, errors.PublishError):
                 error.flipped = trying.flipped
                 error.generation = trying.number if error.flipped else None
+                if error.flipped or trying.unsure:
+                    error.doubtful = config_dir.visible_generation(trying.dir_fd) or 0
             trying.clean()
             raise
 

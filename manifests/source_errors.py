@@ -90,7 +90,7 @@ class SourceMissing(SourceError):
 
 
 class SourceEmpty(SourceError):
-    """The folder is there, the manifest is not: empty, or not mounted (faults.md P6, C1)."""
+    """The folder is there, and nothing at all is in it: empty, or not mounted (faults.md P6, C1)."""
 
     reason = "SourceEmpty"
 
@@ -153,3 +153,15 @@ def of_os_error(error: OSError, shown: str) -> PathError:
     if error.errno == errno.ENAMETOOLONG:
         return PathImpossible(shown[:80], "is too long for a path: shorten it")
     return PathUnreadable(shown, errors.cause(error))
+
+
+def of_path_error(error: PathError) -> SourceError:
+    """What the trouble with one path means for the whole: missing and unreadable may pass by themselves, a path that
+    no writer could mend by waiting breaks the contract at that file (faults.md P6)."""
+    if isinstance(error, PathMissing):
+        return SourceMissing(str(error))
+    if isinstance(error, PathUnreadable):
+        return SourceUnreadable(str(error))
+    if isinstance(error, Moved):
+        return SourceUnstable(str(error))
+    return ArtifactInvalid((problems.Problem(error.shown, 0, 0, "", error.words),))

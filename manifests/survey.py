@@ -54,8 +54,10 @@ class Document(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class EntryPaths:
     """What an entry's paths lead to. `config_dir` is shown to users; `identity` is the same, but equal wherever the
-    source stands. `builds` are the names below `functions/` that hold a Dockerfile."""
+    source stands. `artifact_root` is absolute; links in it are as they are. `builds` are the names below `functions/`
+    that hold a Dockerfile."""
 
+    artifact_root: str
     config_dir: str
     identity: str
     documents: tuple[Document, ...]
@@ -125,6 +127,10 @@ class Tree:
     def relative(self, place: str) -> str:
         """A place, relative to the source's folder."""
         return posixpath.relpath("/" + place, "/" + self._base) if self.source.allow_outside else place
+
+    def absolute(self, place: str) -> str:
+        """A place from the root of the file system."""
+        return posixpath.normpath(posixpath.join("/" if self.source.allow_outside else self._top, place))
 
     def stamp(self, address: Address, found: os.stat_result) -> fingerprint.Fingerprint:
         """The fingerprint of a file of this tree; its path tells apart the files of all sources."""
@@ -198,7 +204,8 @@ class _Scene:
         builds = self._builds(artifact)
         if self.refusals:
             return None
-        return EntryPaths(config_dir, posixpath.join(relative, inner), documents, builds)
+        identity = posixpath.join(relative, inner)
+        return EntryPaths(self.tree.absolute(place), config_dir, identity, documents, builds)
 
     def _documents(self, artifact: beneath.Root, place: str, inner: str) -> Iterator[Document]:
         key = "runtime_config_dir"

@@ -46,7 +46,7 @@ DEFAULT_LIMITS = Limits()
 
 
 class Vocabulary(NamedTuple):
-    """The parser's event classes."""
+    """The parser's event classes, and how a plain scalar is read."""
 
     scalar: type[Any]
     alias: type[Any]
@@ -54,6 +54,7 @@ class Vocabulary(NamedTuple):
     mapping_end: type[Any]
     sequence_start: type[Any]
     sequence_end: type[Any]
+    resolve: Callable[[str], scalars.Scalar | scalars.Unclear] = scalars.resolve
 
 
 class Stop(Exception):
@@ -85,7 +86,10 @@ class Builder:
         self._file = file
         self._limits = limits
         self._positions_depth = limits.max_depth if positions_depth is None else positions_depth
+        self._resolve = words.resolve
         self.problems: list[problems.Problem] = []
+        self.refused: list[problems.KeyPath] = []
+        """The key path of each problem: what is shown of it in the problem may be shortened."""
         self.positions: dict[problems.KeyPath, tuple[int, int]] = {}
         self.path: problems.KeyPath = ()
         """Where reading is: the place to name when the parser itself gives up."""
@@ -103,6 +107,7 @@ class Builder:
         """Add a problem at a parser's mark. Raises `Stop` after too many."""
         place = (mark.line + 1, mark.column + 1)
         self.problems.append(problems.Problem(self._file, *place, problems.format_path(path), message))
+        self.refused.append(path)
         if len(self.problems) == MAX_PROBLEMS:
             self.problems.append(problems.Problem(self._file, *place, "", "too many problems: the rest is not read"))
             raise Stop
@@ -111,7 +116,7 @@ class Builder:
         """The value under `key` of the collection at `path`: an ordinary scalar at once, anything else by `_node`."""
         if type(event) is self._words.scalar and event.anchor is None and event.ctag is None:
             text: str = event.value
-            value = scalars.resolve(text) if event.implicit[0] else text
+            value = self._resolve(text) if event.implicit[0] else text
             if not isinstance(value, scalars.Unclear) and self._left > 0:
                 self._size += len(text) + 1
                 self._left -= 1
@@ -216,7 +221,7 @@ class Builder:
             return self._tagged(event, path)
         if not event.implicit[0]:
             return text
-        value = scalars.resolve(text)
+        value = self._resolve(text)
         if isinstance(value, scalars.Unclear):
             self.report(event.start_mark, path, value.value)
             return text
@@ -228,7 +233,7 @@ class Builder:
         tag = str(event.ctag).removeprefix(_CORE_TAG)
         if tag == "str":
             return text
-        value = scalars.resolve(text)
+        value = self._resolve(text)
         if event.style not in ("", None) or tag not in _SCALAR_TAGS or not isinstance(value, _SCALAR_TAGS[tag]):
             self._refuse_tag(event, path)
             return text

@@ -39,28 +39,36 @@ class Parsed:
     `positions` holds line and column, from 1, of the key of every mapping entry and of every list item down to the
     asked depth, and of the root at ``()``; entries that came through a merge key have none. With problems (all of them
     errors) `value` is the best reading, good for finding more problems and for nothing else, and None when reading had
-    to stop.
+    to stop. `refused` is the key path of each problem.
     """
 
     value: digest.Value
     positions: Mapping[problems.KeyPath, tuple[int, int]]
+    refused: tuple[problems.KeyPath, ...]
     problems: tuple[problems.Problem, ...]
 
 
 def parse(
-    content: bytes, *, file: str = "", limits: Limits = yaml_builder.DEFAULT_LIMITS, positions_depth: int | None = 2
+    content: bytes,
+    *,
+    file: str = "",
+    limits: Limits = yaml_builder.DEFAULT_LIMITS,
+    positions_depth: int | None = 2,
+    as_consumer: bool = False,
 ) -> Parsed:
     """Read one document: contract.md, Document validity. An empty one is None.
 
     `file` names the file in problems. `positions_depth` is the longest key path that gets a position, None for all.
+    `as_consumer` takes plain values as the consumers' own reader does, where dialects disagree (for CONFIG_DIR).
     Never raises for bad input, and no message shows a value.
     """
     try:
         text = yaml_source.decode(content, max_bytes=limits.max_bytes)
     except yaml_source.Refused as error:
-        return Parsed(None, {}, (problems.Problem(file, error.line, error.column, "", str(error)),))
+        return Parsed(None, {}, ((),), (problems.Problem(file, error.line, error.column, "", str(error)),))
     next_event = libyaml.CParser(text).get_event
-    builder = yaml_builder.Builder(next_event, VOCABULARY, file=file, limits=limits, positions_depth=positions_depth)
+    words = VOCABULARY._replace(resolve=scalars.resolve_as_consumer) if as_consumer else VOCABULARY
+    builder = yaml_builder.Builder(next_event, words, file=file, limits=limits, positions_depth=positions_depth)
     value: digest.Value = None
     last: tuple[problems.Problem, ...] = ()
     try:
@@ -71,7 +79,8 @@ def parse(
         last = (problems.Problem(file, error.line, error.column, "", str(error)),)
     except yaml_errors.YAMLError as error:
         last = (_syntax_problem(error, builder.path, file=file, text=text),)
-    return Parsed(value, builder.positions, (*builder.problems, *last))
+    refused = (*builder.refused, *((builder.path,) if last else ()))
+    return Parsed(value, builder.positions, refused, (*builder.problems, *last))
 
 
 def events(content: bytes) -> Iterator[Any]:

@@ -11,26 +11,13 @@ from controller.commands import passes
 
 
 @click.command(short_help="Apply one artifact to one directory, without a source.")
-@click.option(
-    "--artifact",
-    type=click.Path(path_type=Path, readable=False),
-    required=True,
-    metavar="FILE",
-    help="The artifact.yml.",
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path, readable=False), required=True, metavar="DIR", help="CONFIG_DIR."
-)
-@click.option(
-    "--secret-env",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="KEY=value file with the secrets.",
-)
+@click.option("--artifact", type=shared.PATH, required=True, metavar="FILE", help="The artifact.yml.")
+@click.option("--out", type=shared.PATH, required=True, metavar="DIR", help="CONFIG_DIR.")
+@click.option("--secret-env", type=shared.PATH, metavar="FILE", help="KEY=value file with the secrets.")
 @click.option("--no-cache", is_flag=True, help="Build images without cache, and read every document anew.")
 @click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors.")
 @click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images.")
-@click.option("--allow-shrink", metavar="REVISION", default="", help="Allow this revision's removals.")
+@shared.allow_shrink
 @shared.of_wait
 @shared.of_output
 @click.pass_obj

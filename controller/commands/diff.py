@@ -5,19 +5,14 @@ from typing import Any
 
 import click
 
-from controller import errors, plan_text, reconciler, saved_plan
+from controller import errors, output, plan_text, reconciler, report, saved_plan
 from controller.commands import options as shared
 from controller.commands import passes
 
 
 @click.command(short_help="Show what reconcile would do, and why; change nothing.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when there are differences.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="Save the plan with its preconditions.",
-)
+@click.option("--out", type=shared.PATH, metavar="FILE", help="Save the plan with its preconditions.")
 @shared.of_source
 @shared.of_target
 @shared.of_output
@@ -32,7 +27,7 @@ def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **o
     printer.diagnostics(f"note: {notice}" for notice in decision.notices)
     printer.result("plan", plan_text.payload(decision), plan_text.lines(decision, everything=printer.verbose))
     if decision.blockers:
-        meaning = errors.MEANINGS[decision.blockers[0].reason]
-        printer.failure([f"hint: {meaning.hint}"])
-        return meaning.exit_code
+        blocked = report.of_blockers(decision)
+        printer.failure(output.failure_lines(blocked.reason, blocked.message))
+        return blocked.exit_code
     return errors.DIFFERENCES if detailed_exitcode and decision.comparison.changes else errors.OK

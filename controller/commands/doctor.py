@@ -17,7 +17,7 @@ def command(interruption: Any, /, **options: Any) -> int:
     """Check what a pass needs: interpreter, YAML scanner, settings, CONFIG_DIR, its file system, state, lock, source.
     Leaves nothing behind."""
     del interruption
-    found = checks.run(options.get("config"), shared.flags(options))
+    found = checks.run(options.get("config"), shared.flags(options), skip_images=options["skip_images"])
     payload = {
         "checks": [
             {"name": check.name, "status": check.status, "detail": check.detail, "hint": check.hint} for check in found

@@ -1,6 +1,7 @@
 """`controller manifest validate | sync-ids | schema | discover`: about files, never about a target."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ from controller import errors, output, settings
 from controller.commands import options as shared
 from controller.sources import directory
 
-_FILE = click.Path(path_type=Path, readable=False)
+_of_config = click.option(
+    "--config", type=shared.PATH, metavar="FILE", help="controller.yml, for its `manifest:` section."
+)
 
 
 @click.group(short_help="Check, complete and find artifact.yml files.")
@@ -19,15 +22,18 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("paths", nargs=-1, type=_FILE, required=True, metavar="PATH...")
-@click.option("--config", type=_FILE, metavar="FILE", help="controller.yml, for its `manifest:` section.")
+@click.argument("paths", nargs=-1, type=shared.PATH, required=True, metavar="PATH...")
+@_of_config
 @shared.of_output
 def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> int:
-    """Check artifact.yml files (or folders holding one) with every document of every entry: all problems, not the
-    first."""
+    """Check artifact.yml files, and all of them below folders, with every document of every entry: all problems, not
+    the first.
+
+    One that cannot be read does not hide the others. The exit code is 65 when any of them breaks the contract, and else
+    that of the first that could not be read.
+    """
     printer = shared.printer(options)
-    rules = directory.rules(settings.load(config, {}))
-    found = [directory.validate(path, rules) for path in paths]
+    found = directory.validate_all(paths, directory.rules(settings.load(config, {})))
     problems = [problem for report in found for problem in report.problems]
     payload = {
         "valid": not any(report.invalid for report in found),
@@ -35,29 +41,49 @@ def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> in
             {
                 "path": str(report.path),
                 "valid": not report.invalid,
+                "reason": report.reason,
                 "problems": [output.problem_payload(problem) for problem in report.problems],
             }
             for report in found
         ],
     }
-    lines = [f"{report.path}: {'invalid' if report.invalid else report.contents}" for report in found]
     printer.failure(f"{problem.severity}: {problem}" for problem in problems)
-    printer.result("validation", payload, lines)
-    return errors.MEANINGS["ArtifactInvalid"].exit_code if not payload["valid"] else errors.OK
+    printer.failure(f"hint: {errors.MEANINGS[reason].hint}" for reason in _unread(found))
+    printer.result("validation", payload, (f"{report.path}: {_verdict(report)}" for report in found))
+    return directory.exit_code(found)
+
+
+def _unread(found: Sequence[directory.Validation]) -> Sequence[str]:
+    """Why some could not be checked at all, each reason once. A broken contract says itself what to correct."""
+    return tuple(dict.fromkeys(one.reason for one in found if one.reason not in ("", "ArtifactInvalid")))
+
+
+def _verdict(found: directory.Validation) -> str:
+    if not found.invalid:
+        return found.contents
+    return "invalid" if found.reason == "ArtifactInvalid" else f"not checked ({found.reason})"
 
 
 @command.command("sync-ids")
-@click.argument("paths", nargs=-1, type=_FILE, metavar="[FILE]...")
-@click.option("--artifact", type=_FILE, multiple=True, metavar="FILE", help="The same as the argument.")
+@click.argument("paths", nargs=-1, type=shared.PATH, metavar="[FILE]...")
+@click.option("--artifact", type=shared.PATH, multiple=True, metavar="FILE", help="The same as the argument.")
 @click.option("--check", is_flag=True, help="Write nothing; fail when an id differs.")
+@_of_config
 @shared.of_output
-def sync_ids(paths: tuple[Path, ...], artifact: tuple[Path, ...], check: bool, **options: Any) -> int:
+def sync_ids(
+    paths: tuple[Path, ...], artifact: tuple[Path, ...], *, check: bool, config: Path | None, **options: Any
+) -> int:
     """Write the computed entry ids into artifact.yml, keeping comments, quotes and order."""
     files = (*paths, *artifact)
     if not files:
         raise click.UsageError("name at least one artifact.yml")
     printer = shared.printer(options)
-    differences = [(file, found) for file in files for found in directory.synchronise(file, write=not check)]
+    require_ids = settings.load(config, {}).manifest.require_ids
+    differences = [
+        (file, found)
+        for file in files
+        for found in directory.synchronise(file, write=not check, require_ids=require_ids)
+    ]
     payload = {
         "written": bool(differences) and not check,
         "differences": [
@@ -75,17 +101,18 @@ def sync_ids(paths: tuple[Path, ...], artifact: tuple[Path, ...], check: bool, *
 
 @command.command()
 @click.option("--of", "subject", type=click.Choice(["artifact", "settings"]), default="artifact", show_default=True)
-def schema(subject: str) -> int:
-    """Print the JSON Schema of artifact.yml or of controller.yml."""
+@shared.of_output
+def schema(subject: str, **options: Any) -> int:
+    """Print the JSON Schema of artifact.yml or of controller.yml; as JSON it is the same, on one line."""
     from core import models
 
     document = models.manifest_schema() if subject == "artifact" else settings.json_schema()
-    click.echo(json.dumps(document, indent=2))
+    click.echo(json.dumps(document, indent=None if shared.printer(options).as_json else 2))
     return errors.OK
 
 
 @command.command()
-@click.argument("folder", type=_FILE, default=Path(), metavar="[DIR]")
+@click.argument("folder", type=shared.PATH, default=Path(), metavar="[DIR]")
 @shared.of_output
 def discover(folder: Path, **options: Any) -> int:
     """List every artifact.yml below DIR with its project and environment."""

@@ -1,5 +1,6 @@
 """Options that several commands share, and the step from them to settings and a target."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -7,28 +8,61 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from controller import output
+from core import digest
 
 if TYPE_CHECKING:
     from controller import target
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_PATH = click.Path(path_type=Path, readable=False)
+
+class NamedPath(click.Path):
+    """A path that somebody named. An empty one is a shell variable that was not set, and never the working directory.
+
+    Whether it can be read is not checked here: the reason would be `Usage`, which a script cannot tell from a typing
+    error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path, readable=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As usual, but empty text is refused."""
+        if value == "":
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _revision(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A revision as `core.digest.abbreviates` takes it. One that is too short would allow nothing, without a word."""
+    if value is None:
+        return None
+    text = value.lower()
+    if re.fullmatch(f"(sha256:)?[0-9a-f]{{{digest.SHORTEST},64}}", text) is None:
+        message = f"write a revision, or at least its first {digest.SHORTEST} hex digits"
+        raise click.BadParameter(message, ctx, param)
+    return text
+
+
+PATH = NamedPath()
 
 _TARGET = (
-    click.option("--config", "config", type=_PATH, metavar="FILE", help="controller.yml  [default: none]"),
-    click.option("--config-dir", type=_PATH, metavar="DIR", help="CONFIG_DIR, which the gateway reads."),
-    click.option("--state-dir", type=_PATH, metavar="DIR", help="Where the record lives.  [CONFIG_DIR/.controller]"),
+    click.option("--config", "config", type=PATH, metavar="FILE", help="controller.yml  [default: none]"),
+    click.option("--config-dir", type=PATH, metavar="DIR", help="CONFIG_DIR, which the gateway reads."),
+    click.option("--state-dir", type=PATH, metavar="DIR", help="Where the record lives.  [CONFIG_DIR/.controller]"),
+)
+allow_shrink = click.option(
+    "--allow-shrink", callback=_revision, metavar="REVISION", help="Allow this revision's removals."
 )
 _SOURCE = (
-    click.option("--source", type=_PATH, metavar="DIR", help="The folder of artifacts."),
+    click.option("--source", type=PATH, metavar="DIR", help="The folder of artifacts."),
     click.option("--manifest", metavar="PATH", help="artifact.yml relative to the source.  [the only one below it]"),
     click.option("--project", metavar="NAME", help="Choose the manifest of this project."),
     click.option("--env", metavar="NAME", help="Choose the manifest of this environment."),
-    click.option("--secret-env", type=_PATH, metavar="FILE", help="KEY=value file with the required secrets."),
+    click.option("--secret-env", type=PATH, metavar="FILE", help="KEY=value file with the required secrets."),
     click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors."),
     click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images."),
-    click.option("--allow-shrink", metavar="REVISION", default="", help="Allow this revision's removals."),
+    allow_shrink,
 )
 _OUTPUT = (
     click.option("--output", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True),

@@ -21,12 +21,7 @@ def show(ended: report.Report, printer: output.Printer) -> None:
         printer.result("report", payload(ended), ())
     if ended.failed:
         printer.failure(
-            [
-                *(f"{problem.severity}: {problem}" for problem in ended.problems),
-                *_plan_lines(ended, printer),
-                f"failed ({ended.reason}): {ended.message}",
-                f"hint: {ended.hint}",
-            ]
+            output.failure_lines(ended.reason, ended.message, ended.problems, above=_plan_lines(ended, printer))
         )
         return
     printer.diagnostics(f"note: {note}" for note in ended.notes)

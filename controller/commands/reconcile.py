@@ -12,12 +12,7 @@ from controller.commands import passes
 
 @click.command(short_help="Converge CONFIG_DIR with the source.")
 @click.option("--once", is_flag=True, help="One pass, then exit with its code.")
-@click.option(
-    "--plan",
-    type=click.Path(path_type=Path, readable=False),
-    metavar="FILE",
-    help="Refuse unless this saved plan still fits.",
-)
+@click.option("--plan", type=shared.PATH, metavar="FILE", help="Refuse unless this saved plan still fits.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes were made.")
 @shared.of_source
 @shared.of_target

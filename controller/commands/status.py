@@ -31,6 +31,7 @@ def command(interruption: Any, /, **options: Any) -> int:
         "config_dir_as_recorded": as_recorded,
         "documents": live,
         "holds": [{"revision": hold.revision, "reason": hold.reason, "since": hold.since} for hold in remembered.holds],
+        "record": remembered.rebuilt,
         "suspension": None
         if remembered.suspension is None
         else {
@@ -67,6 +68,8 @@ def _lines(payload: dict[str, Any]) -> list[str]:
         lines.append(f"generation  {payload['generation']}")
     if payload["applied_revision"]:
         lines.append(f"CONFIG_DIR  {'as recorded' if payload['config_dir_as_recorded'] else 'differs from the record'}")
+    if payload["record"]:
+        lines.append(f"record      {payload['record']}")
     if payload["suspension"]:
         stop = payload["suspension"]
         lines.append(f"suspended   by {stop['owner']} until {stop['until'] or 'resumed'}: {stop['reason']}")

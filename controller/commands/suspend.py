@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from controller import clock, errors, settings
+from controller import clock, errors, settings_values
 from controller.commands import options as shared
 from core import record
 
@@ -20,13 +20,10 @@ from core import record
 @click.pass_obj
 def command(interruption: Any, /, reason: str, duration: str | None, owner: str, **options: Any) -> int:
     """Refuse every pass until `controller resume`, or until the time is over."""
-    try:
-        length = settings.seconds(duration) if duration is not None else None
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--for") from None
+    length = _length(duration) if duration is not None else None
     with shared.open_target(options, interruption).require_config_dir() as opened, opened.exclusive():
         since = opened.now()
-        until = clock.iso(since + datetime.timedelta(seconds=float(str(length)))) if length is not None else None
+        until = clock.iso(since + length) if length is not None else None
         opened.memory.suspend(record.Suspension(owner, reason, clock.iso(since), until))
     shared.printer(options).result(
         "suspension",
@@ -34,3 +31,13 @@ def command(interruption: Any, /, reason: str, duration: str | None, owner: str,
         [f"suspended until {until or 'resumed'}: {reason}"],
     )
     return errors.OK
+
+
+def _length(duration: str) -> datetime.timedelta:
+    try:
+        length_s = settings_values.seconds(duration)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    if length_s < 1:  # times are recorded in whole seconds
+        raise click.BadParameter("a suspension lasts at least 1s", param_hint="--for")
+    return datetime.timedelta(seconds=length_s)

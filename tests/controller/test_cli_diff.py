@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from core import digest
 from tests.fakes import command
 from tests.fakes.command import Shop
 
@@ -44,9 +45,30 @@ def test_a_diff_of_a_blocked_pass_shows_the_plan_and_the_code(shop: Shop) -> Non
     assert ended.code == 77
     assert "~ function catalog-list" in ended.out
     assert "! Suspended: suspended by operator: freeze" in ended.out
-    assert "controller resume" in ended.err
+    assert ended.err.splitlines()[-2:] == [
+        "failed (Suspended): suspended by operator: freeze",
+        "hint: lift it with `controller resume`",
+    ]
     blocked = shop.diff("--output", "json").json
     assert (blocked["outcome"], [blocker["reason"] for blocker in blocked["blockers"]]) == ("Blocked", ["Suspended"])
+
+
+def test_p13_the_digest_of_a_short_value_is_not_told(shop: Shop) -> None:
+    """P13: whoever has the digest of a PIN alone finds the PIN by trying; the digest of a whole function is no help."""
+    shop.edit("catalog", "functions.yml", 'LOG_LEVEL: "info"', 'LOG_LEVEL: "info"\n    PIN: "1234"')
+    shop.published()
+    shop.edit("catalog", "functions.yml", '"1234"', '"1235"')
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+    plan = shop.folder / "plan.json"
+    found = shop.diff("--output", "json", "--out", plan).json
+    digests = {(one["kind"], one["name"]): (one["before"], one["after"]) for one in found["changes"]}
+    assert digests["default-environment", "PIN"] == (None, None)
+    before, after = digests["function", "catalog-list"]
+    assert before.startswith("sha256:")
+    assert after.startswith("sha256:")
+    assert before != after
+    for pin in ("1234", "1235"):
+        assert digest.of_value(pin) not in plan.read_text() + json.dumps(found)
 
 
 def test_drift_is_told_from_change(shop: Shop) -> None:

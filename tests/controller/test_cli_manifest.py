@@ -1,12 +1,18 @@
 """`manifest validate | sync-ids | schema | discover`: about files, never about a target."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from controller import errors
+from core import identity
 from tests.fakes import command
 from tests.fakes.command import Shop
+
+COUNTED = "3 functions, 3 routes, 1 table, 1 bucket, 0 layers"
 
 
 @pytest.fixture
@@ -18,7 +24,7 @@ def test_a_valid_artifact_is_counted(shop: Shop) -> None:
     for path in (shop.source, shop.manifest):
         ended = shop.run("manifest", "validate", path)
         assert (ended.code, ended.err) == (0, "")
-        assert ended.out == f"{path}: 3 functions, 3 routes, 1 table, 1 bucket, 0 layers\n"
+        assert ended.out == f"{path}: {COUNTED}\n"
 
 
 def test_every_problem_of_every_file_is_told(shop: Shop) -> None:
@@ -54,11 +60,63 @@ def test_a_warning_is_told_and_is_no_error(shop: Shop) -> None:
 
 
 def test_nothing_to_validate_is_no_valid_artifact(shop: Shop) -> None:
-    missing = shop.run("manifest", "validate", shop.folder / "nowhere")
-    assert (missing.code, "failed (NoManifest): " in missing.err) == (65, True), missing.text
-    assert "nowhere" in missing.err
+    nowhere, empty = shop.folder / "nowhere", shop.folder / "empty"
+    empty.mkdir()
+    missing = shop.run("manifest", "validate", nowhere)
+    assert (missing.code, missing.out) == (69, f"{nowhere}: not checked (SourceMissing)\n")
+    assert missing.err == (
+        f"error: {nowhere}: no such file or directory\nhint: {errors.MEANINGS['SourceMissing'].hint}\n"
+    )
+    (told,) = shop.run("manifest", "validate", nowhere, "--output", "json").json["files"]
+    assert (told["valid"], told["reason"], len(told["problems"])) == (False, "SourceMissing", 1)
+    assert shop.run("manifest", "validate", empty).code == 77
+    (empty / "notes.txt").touch()
+    other = shop.run("manifest", "validate", empty)
+    assert (other.code, "artifact.yml (exactly this name)" in other.err) == (65, True), other.text
+
+
+def test_p11_what_cannot_be_read_does_not_hide_the_others(shop: Shop) -> None:
+    """P11: each path has its result. The code is 65 when one breaks the contract, else that of the first trouble."""
+    nowhere = shop.folder / "nowhere"
     (shop.folder / "empty").mkdir()
-    assert shop.run("manifest", "validate", shop.folder / "empty").code == 77
+    troubles = (nowhere, shop.folder / "empty")
+    ended = shop.run("manifest", "validate", *troubles, shop.source)
+    assert ended.code == 69
+    assert ended.out.splitlines() == [
+        f"{nowhere}: not checked (SourceMissing)",
+        f"{troubles[1]}: not checked (SourceEmpty)",
+        f"{shop.source}: {COUNTED}",
+    ]
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: -1")
+    ended = shop.run("manifest", "validate", *troubles, shop.source, "--output", "json")
+    assert (ended.code, ended.json["valid"]) == (65, False)
+    assert [each["reason"] for each in ended.json["files"]] == ["SourceMissing", "SourceEmpty", "ArtifactInvalid"]
+    assert all(len(each["problems"]) == 1 for each in ended.json["files"])
+
+
+def test_every_manifest_below_a_folder_is_checked(shop: Shop) -> None:
+    shutil.copytree(command.SAMPLE, shop.source / "more")
+    (shop.source / "orders" / "artifact.yml").write_text("a: [b")
+    ended = shop.run("manifest", "validate", shop.source)
+    assert ended.code == 65
+    assert ended.out.splitlines() == [
+        f"{shop.source}/artifact.yml: {COUNTED}",
+        f"{shop.source}/more/artifact.yml: {COUNTED}",
+        f"{shop.source}/orders/artifact.yml: invalid",
+    ]
+
+
+def test_c1_a_folder_that_may_not_be_entered_does_not_hide_the_others(shop: Shop) -> None:
+    command.require_root()
+    shut = shop.source / "shut"
+    shut.mkdir()
+    shut.chmod(0)
+    for arguments in (("validate", shop.source), ("validate", shop.manifest, shut)):
+        ended = command.as_nobody(shop, "manifest", *arguments)
+        assert ended.code == 69, ended.text
+        assert f"{shut}" in ended.out
+        assert "Permission denied (errno 13)" in ended.err
+        assert f"artifact.yml: {COUNTED}" in ended.out
 
 
 COMMENTED = """\
@@ -146,6 +204,42 @@ def test_65_a_manifest_whose_ids_cannot_be_computed(shop: Shop, content: str) ->
     assert shop.manifest.read_text() == content
 
 
+@pytest.mark.parametrize("options", [(), ("--check",)])
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("nowhere.yml", "SourceMissing"), ("nowhere/artifact.yml", "SourceMissing"), ("orders", "ArtifactInvalid")],
+)
+def test_what_is_no_manifest_file_is_said_to_be_what_it_is(
+    shop: Shop, name: str, reason: str, options: tuple[str, ...]
+) -> None:
+    """A name that does not exist may be mounted later; a folder in its place will not become a file by waiting."""
+    ended = shop.run("manifest", "sync-ids", *options, shop.source / name, "--output", "json")
+    assert (ended.code, ended.json["reason"]) == (errors.MEANINGS[reason].exit_code, reason)
+    assert str(shop.source / name) in ended.err
+
+
+def test_ids_of_the_second_generation_are_written_where_settings_allow_them(shop: Shop) -> None:
+    """Contract.md section 2: without `source_template`, and only with `manifest.require_ids: false`."""
+    text = "artifacts:\n  - artifact_root: orders\n    runtime_config_dir: config\n"
+    shop.manifest.write_text(text)
+    config = shop.folder / "controller.yml"
+    config.write_text("manifest: {require_ids: false}\n")
+    assert shop.run("manifest", "sync-ids", shop.manifest).code == 65
+    checked = shop.run("manifest", "sync-ids", "--check", shop.manifest, "--config", config, "--output", "json")
+    wanted = identity.id_of_root("orders")
+    assert (checked.code, [each["wanted"] for each in checked.json["differences"]]) == (65, [wanted])
+    assert shop.manifest.read_text() == text
+    assert shop.run("manifest", "sync-ids", shop.manifest, "--config", config).code == 0
+    assert f"- id: {wanted}\n" in shop.manifest.read_text()
+
+
+@pytest.mark.parametrize("subject", ["artifact", "settings"])
+def test_a_schema_is_the_same_as_text_and_as_json(shop: Shop, subject: str) -> None:
+    ended = shop.run("manifest", "schema", "--of", subject, "--output", "json")
+    assert ended.json == json.loads(shop.run("manifest", "schema", "--of", subject).out)
+    assert ended.json["$schema"]
+
+
 def test_a_manifest_that_cannot_be_written_is_named(unsynced: Shop) -> None:
     command.require_root()
     ended = command.as_nobody(unsynced, "manifest", "sync-ids", unsynced.manifest)
@@ -170,10 +264,6 @@ def test_every_manifest_below_a_folder_is_listed(shop: Shop) -> None:
         ("more/artifacts/artifact.yml", "staging", False),
         ("orders/artifact.yml", "", True),
     ]
-    refused = shop.run("manifest", "validate", shop.source)
-    assert (refused.code, "failed (AmbiguousManifest): " in refused.err) == (65, True)
-    for path in ("more/artifacts/artifact.yml", "orders/artifact.yml"):
-        assert path in refused.err
 
 
 def test_nothing_found_is_said_and_no_failure(tmp_path: Path) -> None:

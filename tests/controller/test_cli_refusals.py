@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from controller import errors
+from core import items
 from tests.fakes import command
 from tests.fakes.command import Ended, Shop
 
@@ -89,6 +90,12 @@ def in_the_way(shop: Shop) -> None:
     (shop.config / "functions.yml").mkdir()
 
 
+def unreadable(shop: Shop) -> None:
+    """Nobody remembers what was applied, and what is live cannot be read: what is foreign in it is not known."""
+    shutil.rmtree(shop.state.parent)
+    (shop.config / "functions.yml").write_text("functions: [")
+
+
 def changed(shop: Shop) -> None:
     """A new revision, so that there is something to do."""
     shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
@@ -121,6 +128,7 @@ CASES = {
     "65 no saved plan": Case("PlanUnreadable", 65, changed, "nowhere.json", ("--plan", "nowhere.json")),
     "69 a build": Case("DockerUnavailable", 69, dockerfile, "catalog-list"),
     "73 something in the way": Case("PathObstructed", 73, in_the_way, "functions.yml"),
+    "73 unreadable, and no record": Case("ConfigDirUnreadable", 73, unreadable, "functions.yml"),
     "76 strict": Case("StackIncompatible", 76, requires_a_stack, "nothing is observable", ("--strict",)),
     "77 secrets": Case("SecretsMissing", 77, wants_a_secret, "AUTH_PASS"),
     "78 a bad value": Case("SettingsInvalid", 78, changed, "write a duration", ("--wait", "soon")),
@@ -155,7 +163,7 @@ def test_a_refused_pass_says_why_and_changes_nothing(
 def test_a_refused_pass_creates_no_documents(shop: Shop, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """P1: where nothing was published yet, nothing is visible afterwards either."""
     case = CASES[name]
-    if case.reason in ("ShrinkGuard", "PathObstructed"):
+    if case.reason in ("ShrinkGuard", "PathObstructed", "ConfigDirUnreadable"):
         return  # these need something published
     monkeypatch.chdir(shop.folder)
     case.change(shop)
@@ -244,7 +252,7 @@ def test_c1_removals_are_allowed_for_this_revision_only(shop: Shop) -> None:
     shop.published()
     mostly_gone(shop)
     refused = shop.reconcile("--output", "json").json
-    assert shop.reconcile("--allow-shrink", "sha256:0000").code == 77
+    assert shop.reconcile("--allow-shrink", "sha256:000000").code == 77
     ended = shop.reconcile("--allow-shrink", refused["revision"])
     assert (ended.code, ended.out.splitlines()[-1].startswith("done (SourceChanged)")) == (0, True), ended.text
     assert b"orders-create" not in (shop.documents()["functions.yml"] or b"")
@@ -306,6 +314,20 @@ def test_72_a_held_and_a_suspended_target_are_left_alone(shop: Shop) -> None:
     ended = shop.reconcile()
     assert (ended.code, "failed (Held): " in ended.err) == (77, True)
     assert "controller resume --held" in ended.err
+    assert command.visible(shop.config) == before
+
+
+def test_65_all_entries_together_are_more_than_one_document_may_hold(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`DocumentTooLarge`: each entry is within its limit; what they make together could not be read back."""
+    shop.published()
+    changed(shop)
+    before = command.visible(shop.config)
+    monkeypatch.setattr(items, "MAX_DOCUMENT_BYTES", 100)
+    ended = shop.reconcile()
+    assert (ended.code, "failed (DocumentTooLarge): " in ended.err) == (65, True), ended.text
+    assert "functions.yml" in ended.err
     assert command.visible(shop.config) == before
 
 

@@ -41,8 +41,9 @@ def test_a5_a_rollback_is_seen_by_a_watcher_of_whole_seconds(shop: Shop) -> None
     """A5, P4, GW2, GW3: the old content under a later time, in the same second or not."""
     watcher = Watcher(shop.config / "functions.yml", yaml.safe_load)
     seen = watcher.loaded
-    for wanted in (10, 25, 10):
-        assert shop.about("rollback").code == 0
+    newest, oldest = (row["revision"] for row in shop.about("history", "--output", "json").json["rows"])
+    for revision, wanted in ((oldest, 10), (newest, 25), (oldest, 10)):
+        assert shop.about("rollback", revision).code == 0
         assert watcher.poll(), "the watcher has to notice"
         assert watcher.loaded != seen
         seen = watcher.loaded
@@ -117,6 +118,15 @@ def test_a_suspension_ends_by_itself(shop: Shop) -> None:
     ended = shop.reconcile()
     assert (ended.code, ended.out.startswith("nothing to do")) == (0, True), ended.text
     assert "suspended" not in shop.about("status").out
+
+
+@pytest.mark.parametrize("text", ["1s", "1.5s", "366d"])
+def test_the_shortest_and_the_longest_suspension(shop: Shop, text: str) -> None:
+    ended = shop.about("suspend", "--reason", "freeze", "--for", text)
+    assert ended.code == 0, ended.text
+    assert shop.reconcile().code == 77
+    shop.hours.ahead_s += 367 * 86400
+    assert shop.reconcile().code == 0
 
 
 def test_suspending_and_resuming_change_no_document(shop: Shop) -> None:

@@ -71,10 +71,29 @@ def test_b4_looking_leaves_a_damaged_record_where_it_is(shop: Shop) -> None:
     shop.state.write_bytes(b"")
     before = command.snapshot(shop.folder)
     assert shop.diff().code == 0
-    assert shop.about("status").code == 0
+    status = shop.about("status")
+    assert status.code == 0
+    assert f"record      {shop.state} is damaged" in status.out
+    assert str(shop.state) in shop.about("status", "--output", "json").json["record"]
     assert command.snapshot(shop.folder) == before
     assert "next pass sets it aside" in shop.about("doctor").out
     assert shop.state.read_bytes() == b""
+    assert shop.reconcile().code == 0
+    assert "record " not in shop.about("status").out
+    assert shop.about("status", "--output", "json").json["record"] == ""
+
+
+@pytest.mark.parametrize("name", ["history", "events", "rollback"])
+def test_b4_what_is_asked_of_a_damaged_record_names_the_way_out(shop: Shop, name: str) -> None:
+    """`StateDamaged`: permission is not the trouble, and the command that the hint names mends it."""
+    shop.state.write_bytes(b"not a database, but long enough to be looked at as one " * 100)
+    before = command.visible(shop.config)
+    ended = shop.about(name)
+    assert (ended.code, "failed (StateDamaged): " in ended.err) == (1, True), ended.text
+    assert "hint: run `controller reconcile --once`" in ended.err
+    assert command.visible(shop.config) == before
+    assert shop.reconcile().code == 0
+    assert shop.about("history").code == 0
 
 
 def test_b4_any_flipped_byte_ends_in_the_same_world(shop: Shop) -> None:
@@ -136,17 +155,27 @@ def test_b7_a_full_state_directory_does_not_stop_a_publish(tmp_path: Path) -> No
 
 
 def test_b7_a_state_directory_that_cannot_be_made(tmp_path: Path) -> None:
-    """B7: the first publish of all, with nowhere to record it."""
+    """B7: the first publish of all, with nowhere to record it: nobody may make a directory in /proc."""
     shop = Shop(tmp_path)
-    (tmp_path / "file").write_text("x")
-    ended = shop.reconcile("--state-dir", tmp_path / "nowhere" / "state")
+    ended = shop.reconcile("--state-dir", "/proc/state")
     assert (ended.code, "failed (AppliedNotRecorded): " in ended.err) == (1, True), ended.text
     assert shop.documents()["functions.yml"] is not None
 
 
+@pytest.mark.parametrize("place", ["nowhere/state", "file"])
+def test_78_a_state_directory_that_is_a_typing_error(tmp_path: Path, place: str) -> None:
+    """Told before anything is published: the next pass would know nothing of it."""
+    shop = Shop(tmp_path)
+    (tmp_path / "file").write_text("x")
+    before = command.snapshot(tmp_path)
+    ended = shop.reconcile("--state-dir", tmp_path / place)
+    assert (ended.code, f"state_dir {tmp_path / place}: " in ended.err) == (78, True), ended.text
+    assert command.snapshot(tmp_path) == before
+
+
 def test_a_state_directory_that_cannot_be_written_stops_a_suspension(shop: Shop) -> None:
     """`StateUnwritable`: what a person asked to be remembered is not, so that is a failure."""
-    ended = shop.about("suspend", "--reason", "x", "--state-dir", shop.folder / "nowhere" / "state")
+    ended = shop.about("suspend", "--reason", "x", "--state-dir", "/proc/state")
     assert (ended.code, "failed (StateUnwritable): " in ended.err) == (1, True), ended.text
 
 

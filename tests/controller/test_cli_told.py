@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from controller import errors
 from tests.fakes import command
 from tests.fakes.command import Ended, Shop
 
@@ -32,11 +33,11 @@ def test_status_after_a_publish_a_failure_and_drift(shop: Shop) -> None:
         "Ready": "True", "Reconciling": "False", "SourceReady": "True", "Compatible": "Unknown",
     }  # fmt: skip
     shop.manifest.rename(shop.manifest.with_suffix(".away"))
-    assert shop.reconcile().code == 77
+    assert shop.reconcile().code == 65
     status = shop.about("status", "--output", "json").json
     assert status["applied_revision"] == revision, "what is live is still live"
     told = {found["type"]: (found["status"], found["reason"]) for found in status["conditions"]}
-    assert told["Ready"] == told["SourceReady"] == ("False", "SourceEmpty")
+    assert told["Ready"] == told["SourceReady"] == ("False", "NoManifest")
     live = shop.config / "functions.yml"
     live.write_text(live.read_text() + "# mine\n")
     assert "CONFIG_DIR  differs from the record" in shop.about("status").out
@@ -46,7 +47,7 @@ def test_p2_what_recovers_by_itself_says_so(shop: Shop) -> None:
     """P2: after a failure and its repair, a pass that has nothing to do ends with `Ready` true."""
     shop.published()
     shop.manifest.rename(shop.manifest.with_suffix(".away"))
-    assert shop.reconcile().code == 77
+    assert shop.reconcile().code == 65
     shop.manifest.with_suffix(".away").rename(shop.manifest)
     assert shop.reconcile("--detailed-exitcode").code == 0
     assert "Ready       True" in shop.about("status").out
@@ -126,6 +127,83 @@ def test_doctor_names_what_is_wrong_and_the_way_out(shop: Shop) -> None:
     assert "FAIL CONFIG_DIR: " in ended.out
     assert "FAIL source: " in ended.out
     assert f"create {shop.folder / 'a'}" in ended.out
+
+
+def doctor(shop: Shop, *more: str) -> dict[str, tuple[str, str, str]]:
+    """The checks by name: status, detail, hint. Exit code 1 exactly when one of them fails."""
+    ended = shop.run("doctor", *shop.target, *more, "--output", "json")
+    found = {check["name"]: (check["status"], check["detail"], check["hint"]) for check in ended.json["checks"]}
+    assert (ended.code == 1) == any(status == "FAIL" for status, _, _ in found.values()), ended.text
+    return found
+
+
+def test_doctor_reads_the_source_as_a_pass_does(shop: Shop) -> None:
+    """An artifact_root outside the source is refused by both, unless the settings allow it."""
+    (shop.source / "orders").rename(shop.folder / "orders")
+    command.replace_text(shop.manifest, "artifact_root: orders", f"artifact_root: {shop.folder / 'orders'}")
+    assert shop.run("manifest", "sync-ids", shop.manifest).code == 0
+    assert shop.reconcile().code == 65
+    assert doctor(shop)["source"][0] == "FAIL"
+    settings = shop.folder / "controller.yml"
+    settings.write_text("source: {directory: {path: artifacts, allow_outside: true}}\n")
+    assert doctor(shop, "--config", str(settings))["source"][0] == "ok"
+
+
+@pytest.mark.parametrize("place", ["nowhere/state", "file"])
+def test_doctor_tells_of_a_state_directory_that_cannot_be(shop: Shop, place: str) -> None:
+    shop.published()
+    (shop.folder / "file").write_text("x")
+    status, detail, hint = doctor(shop, "--state-dir", str(shop.folder / place))["record"]
+    assert status == "FAIL"
+    assert str(shop.folder / place.partition("/")[0]) in detail
+    assert hint
+
+
+def test_doctor_accepts_a_state_directory_that_the_first_pass_makes(shop: Shop) -> None:
+    assert doctor(shop)["record"][0] == "ok"
+    assert doctor(shop, "--state-dir", str(shop.folder / "state"))["record"][0] == "ok"
+
+
+def test_doctor_tells_what_stands_in_the_place_of_a_document(shop: Shop) -> None:
+    """A6: the next publish would fail there."""
+    shop.published()
+    (shop.config / "functions.yml").unlink()
+    (shop.config / "functions.yml").mkdir()
+    status, detail, hint = doctor(shop)["CONFIG_DIR"]
+    assert (status, str(shop.config / "functions.yml") in detail) == ("FAIL", True)
+    assert hint == errors.MEANINGS["PathObstructed"].hint
+
+
+def test_doctor_tells_of_secrets_by_name(shop: Shop) -> None:
+    command.replace_text(
+        shop.manifest, "artifact_root: orders", "artifact_root: orders\n    required_secret_env: [AUTH_PASS, OTHER]"
+    )
+    assert doctor(shop)["secrets"] == ("FAIL", "not set: AUTH_PASS, OTHER", errors.MEANINGS["SecretsMissing"].hint)
+    secrets = shop.folder / "stack.env"
+    secrets.write_text("AUTH_PASS=canary\nOTHER=canary\n")
+    assert doctor(shop, "--secret-env", str(secrets))["secrets"][0] == "ok"
+    missing = doctor(shop, "--secret-env", str(shop.folder / "nowhere.env"))
+    assert [found[0] for name, found in missing.items() if "nowhere.env" in found[1]] == ["FAIL"]
+
+
+def test_doctor_tells_of_images_that_nobody_builds(shop: Shop) -> None:
+    recipe = shop.source / "catalog" / "functions" / "catalog-list" / "Dockerfile"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("FROM scratch\n")
+    status, detail, hint = doctor(shop)["images"]
+    assert (status, hint) == ("FAIL", errors.MEANINGS["DockerUnavailable"].hint)
+    assert "catalog-list" in detail
+    assert doctor(shop, "--skip-images")["images"][0] == "ok"
+
+
+def test_doctor_sees_documents_without_a_generation(shop: Shop) -> None:
+    """`publish: files`: what is live is live."""
+    shop.config.mkdir()
+    assert "nothing published yet" in doctor(shop)["CONFIG_DIR"][1]
+    shop.reconcile(environment={"CONTROLLER_POLICY__PUBLISH": "files"})
+    assert doctor(shop)["CONFIG_DIR"][:2] == ("ok", f"{shop.config}: plain files")
+    (shop.config / "routing.yml").unlink()
+    assert "2 of 3 documents" in doctor(shop)["CONFIG_DIR"][1]
 
 
 def test_doctor_tells_of_a_busy_lock(shop: Shop) -> None:

@@ -1,6 +1,8 @@
 """What is said to somebody who types it wrong, and the little that works without a target."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,13 @@ WRONG = {
     "unknown option of the group": (("--verson",), "--version"),
     "no --once": (("reconcile",), "give --once"),
     "a bad duration": (("suspend", "--reason", "x", "--for", "soon"), "--for: write a duration like 30s, 5m or 2h"),
+    "no time at all": (("suspend", "--reason", "x", "--for", "0s"), "--for: a suspension lasts at least 1s"),
+    "more time than a calendar has": (
+        ("suspend", "--reason", "x", "--for", "99999999999d"),
+        "--for: must be at most 366d",
+    ),
+    "a revision that is too short": (("diff", "--allow-shrink", "sha256:12345"), "at least its first 6 hex digits"),
+    "no revision": (("deploy", "--artifact", "x", "--out", "x", "--allow-shrink", ""), "--allow-shrink"),
     "no reason": (("suspend",), "--reason"),
     "no artifact": (("deploy", "--out", "x"), "--artifact"),
     "no out": (("deploy", "--artifact", "x"), "--out"),
@@ -44,6 +53,92 @@ def test_64_usage_names_what_is_wrong_and_the_nearest_right_thing(tmp_path: Path
     assert ended.err.startswith("Usage: controller")
     assert ended.out == ""
     assert not config.exists()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_64_usage_is_told_to_programs_too(name: str) -> None:
+    """docs/json.md: with `--output json` one document; the same words on stderr."""
+    arguments, _ = WRONG[name]
+    if name == "unknown output":
+        return
+    ended = command.run(*arguments[:1], "--output=json", *arguments[1:])
+    if arguments[0] == "manifest" or name.startswith("unknown"):
+        ended = command.run(*arguments, "--output", "json")
+    assert ended.code == 64, ended.text
+    document = ended.json
+    assert document["schema"] == "artifact-controller/error/v1"
+    assert (document["reason"], document["exit_code"], document["failed"]) == ("Usage", 64, True)
+    assert f"failed (Usage): {document['message']}" in ended.err
+    assert ended.err.splitlines()[-1] == f"hint: {document['hint']}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("suspend", "--reason", "json"),
+        ("rollback", "json"),
+        ("status", "--output", "json", "--output", "text"),
+        ("rollback", "--", "--output=json"),
+    ],
+    ids=" ".join,
+)
+def test_json_is_printed_to_those_who_asked_for_it(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """The word alone, as a reason or a name, asks for nothing."""
+    target = ("--config-dir", str(tmp_path / "nowhere"))
+    ended = command.run(arguments[0], *target, *arguments[1:])
+    assert ended.code in (64, 73)
+    assert ended.out == ""
+
+
+EMPTY_PATHS = (
+    *(("reconcile", "--once", option) for option in ("--config-dir", "--state-dir", "--source", "--secret-env", "--config", "--plan")),
+    ("status", "--config-dir"),
+    ("diff", "--out"),
+    ("deploy", "--artifact", "x", "--out"),
+    ("deploy", "--out", "x", "--artifact"),
+    ("deploy", "--out", "x", "--artifact", "x", "--secret-env"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", EMPTY_PATHS, ids=" ".join)
+def test_64_an_empty_path_is_not_the_working_directory(
+    tmp_path: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell variable that was not set: nothing is published into whatever folder the command runs in."""
+    shop = Shop(tmp_path)
+    monkeypatch.chdir(shop.source)
+    before = command.snapshot(shop.folder)
+    for given in ((*arguments, ""), (*arguments[:-1], f"{arguments[-1]}=")):
+        ended = command.run(*given)
+        assert (ended.code, "must not be empty" in ended.err) == (64, True), ended.text
+        assert f"'{arguments[-1]}'" in ended.err
+    assert command.snapshot(shop.folder) == before
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("module", ["click", "controller.output", "controller.commands.status", "controller.target"])
+def test_l2_an_interrupt_while_modules_are_loaded(tmp_path: Path, module: str) -> None:
+    """L2: 130 and no traceback, before the signals are ours and after."""
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from controller.cli import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script, "status", "--config-dir", str(tmp_path)],
+        env=command.child_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert "Traceback" not in ended.stderr
 
 
 def test_without_arguments_the_commands_are_listed() -> None:
@@ -87,7 +182,7 @@ def test_quiet_keeps_the_result_and_the_failure(tmp_path: Path) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-1].startswith("done (FirstPublish)")
     shop.manifest.unlink()
-    assert "failed (SourceEmpty): " in shop.reconcile("--quiet").err
+    assert "failed (NoManifest): " in shop.reconcile("--quiet").err
 
 
 def test_verbose_prints_every_change(tmp_path: Path) -> None:

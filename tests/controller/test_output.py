@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import output
+from controller import errors, output
+from core import problems
 
 NASTY = [
     "\x1b[2J",
@@ -81,6 +82,17 @@ def test_quiet_drops_diagnostics_and_neither_results_nor_failures() -> None:
         printer.failure(["why"])
         printer.result("x", {}, ["kept"])
     assert (out.getvalue(), err.getvalue()) == ("kept\n", "why\n")
+
+
+def test_a_failure_ends_with_the_sentence_and_the_way_out() -> None:
+    """Places first, then what explains them: in a long output the last lines are the ones that are read."""
+    found = (problems.Problem("a.yml", 1, 2, "key", "is wrong"),)
+    assert output.failure_lines("LockBusy", "busy", found, above=["~ function f"]) == [
+        "error: a.yml:1:2: key: is wrong",
+        "~ function f",
+        "failed (LockBusy): busy",
+        f"hint: {errors.MEANINGS['LockBusy'].hint}",
+    ]
 
 
 @pytest.mark.parametrize("sink", ["/dev/full", "a pipe without a reader"])

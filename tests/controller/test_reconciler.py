@@ -126,7 +126,7 @@ def test_a2_a_crash_at_any_point_and_a_restart_end_in_the_same_world(story: Stor
 def _again(story: Story, place: Place) -> report.Report:
     """What a person or a timer does next: the same command; a rollback that took already is not asked for twice."""
     if story.act is go_back and place.store.load(with_items=False).holds:
-        return report.in_sync(place.store.load(with_items=False))
+        return report.in_sync(place.store.load(with_items=False), World(place).look())
     return story.act(World(place))
 
 

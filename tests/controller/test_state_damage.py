@@ -49,7 +49,7 @@ def outcomes_of_damage(
             assert loaded in (truth, record.Record(rebuilt=loaded.rebuilt))
             try:
                 opened.history(), opened.events(), opened.applied_sets()
-            except state.StateUnreadable:
+            except (state.StateUnreadable, state.StateDamaged):
                 seen.add("unreadable")
             opened.record_success(success("7", events=()))
             after = opened.load(with_items=True)

@@ -343,5 +343,5 @@ def test_a_set_that_is_not_kept_is_an_error(reopen: Reopen, tmp_path: Path) -> N
         opened.applied_items(1)
     opened.record_success(success())
     cell("DELETE FROM item_sets")(tmp_path / "state" / "state.db")
-    with pytest.raises(state.StateUnreadable, match=r"missing; the next reconcile sets it aside"):
+    with pytest.raises(state.StateDamaged, match="missing"):
         opened.applied_items(1)

@@ -5,8 +5,15 @@ import pytest
 from core import conditions, record
 
 
-def _after(reason: str, *, converged: bool, before: dict[str, record.Condition] | None = None, now: str = "t1"):  # type: ignore[no-untyped-def]  # spelled out by what it returns
-    return conditions.after(conditions.Result(converged, reason, "words", "r1"), before or {}, now=now)
+def _after(
+    reason: str,
+    *,
+    converged: bool,
+    source_read: bool | None = True,
+    before: dict[str, record.Condition] | None = None,
+    now: str = "t1",
+) -> dict[str, record.Condition]:
+    return conditions.after(conditions.Result(converged, reason, "words", "r1", source_read), before or {}, now=now)
 
 
 @pytest.mark.parametrize(
@@ -38,3 +45,11 @@ def test_the_time_moves_only_with_status_or_reason() -> None:
 
 def test_without_any_pass_nothing_is_ready() -> None:
     assert not conditions.is_ready({})
+
+
+def test_a_pass_that_never_looked_at_the_source_says_nothing_about_it() -> None:
+    gone = _after("SourceMissing", converged=False, source_read=None)
+    rolled_back = _after("RolledBack", converged=True, source_read=None, before=gone)
+    assert rolled_back["SourceReady"].status == "False"
+    assert rolled_back["SourceReady"].reason == "SourceMissing"
+    assert _after("ConfigDirUnusable", converged=False, source_read=None)["SourceReady"].status == "Unknown"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import documents, grammar, structure
-from core.items import ItemKey, Kind
+from core.items import Document, ItemKey, Kind
 from core.problems import Finding, KeyPath, Severity, format_path
 
 CASES = Path(__file__).parents[1] / "cases/validity"
@@ -132,6 +132,30 @@ def test_values_never_appear_in_messages() -> None:
     checked = documents.check_functions(value)
     assert len(checked.errors) == 10  # one for each canary above
     assert canary not in str([finding.message for finding in checked.findings])
+
+
+@pytest.mark.parametrize("empty", [None, {}, []], ids=repr)
+def test_f4_other_defaults_pass_through_when_empty_too(empty: object) -> None:
+    """F4: only the two sections are left out, and the first entry that sets a key wins, whatever it sets."""
+    value = {"defaults": {"other": empty, "environment": {}, "scaling": None}, "functions": {}}
+    assert documents.check_functions(value).parts == (
+        documents.Part(ItemKey(Kind.DEFAULT, "other"), ("defaults", "other"), empty),
+    )
+
+
+@pytest.mark.parametrize("document", list(Document))
+def test_f1_a_document_is_checked_by_its_own_rules(document: Document) -> None:
+    """F1: the same as its own check, allowed names included."""
+    value = {
+        "functions": {"f": {"image": "a", "environment": {"A": "${MINE}"}}},
+        "routes": [{"path": "x", "function": "f"}],
+        "resources": {"s3": [{"BucketName": 1}]},
+    }
+    own = CHECKS[document.value.removesuffix(".yml")]
+    assert documents.check(document, value) == own(value)
+    assert documents.check(document, value).errors
+    mine = documents.check(document, value, allowed_names=frozenset({"MINE"}))
+    assert bool(mine.errors) is (document is not Document.FUNCTIONS)
 
 
 def test_f1_more_names_may_be_allowed() -> None:

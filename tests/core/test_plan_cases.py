@@ -4,6 +4,7 @@ A case names what the last applied set held, what CONFIG_DIR shows and what the 
 say. An item is written ``kind name: value``; in `applied` the word `foreign` before it marks an item that was never ours.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ def _policy(prune: str = "owned", publish: str = "generation", **switches: bool)
 
 def _situation(case: dict[str, Any]) -> situations.Situation:
     wanted = [_item(text, value) for text, value in (case.get("desired") or {}).items()]
+    if case.get("huge"):
+        wanted = [replace(item, text="x" * (items.MAX_DOCUMENT_BYTES + 1)) for item in wanted]
     seen = [_item(text, value) for text, value in (case.get("observed") or {}).items()]
     applied = [
         record.AppliedItem(
@@ -74,6 +77,8 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
                 items.ItemKey(items.Kind(text.split(" ", 1)[0]), text.split(" ", 1)[1])
                 for text in case.get("invalid", ())
             ),
+            damaged=frozenset(items.Document(name) for name in case.get("damaged", ())),
+            unreadable=frozenset(items.Document(name) for name in case.get("unreadable", ())),
             problems=(problems.Problem("functions.yml", 0, 0, "", "broken"),) if case.get("broken") else (),
         ),
         remembered=record.Record(
@@ -81,7 +86,7 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
                 1,
                 case.get("applied_revision", "sha256:old"),
                 case.get("generation", 1),
-                "",
+                case.get("desired_before", ""),
                 digests,
                 "then",
                 tuple(applied),

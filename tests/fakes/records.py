@@ -28,7 +28,7 @@ class FakeClock:
 
 def chance(seed: int | str) -> random.Random:
     """The same chance in every run."""
-    return random.Random(seed)  # noqa: S311 - for tests, not for secrets
+    return random.Random(seed)
 
 
 def parts(*names: str, mark: str = "") -> tuple[record.AppliedItem, ...]:

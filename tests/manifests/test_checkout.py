@@ -409,6 +409,21 @@ def test_functions_with_a_dockerfile_are_builds(built: Built) -> None:
     assert [entry.builds for entry in checkout.load_entries(found, store)] == [(), ("b",), ("c",)]
 
 
+@pytest.mark.parametrize("allow_outside", [False, True])
+def test_artifact_roots_are_known_by_absolute_paths(
+    built: Built, allow_outside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """contract.md section 10.5: whoever writes can tell where not to. Each once, wherever the manifest says it."""
+    real = built.root.rename(built.root.parent / "real")
+    built.root.symlink_to("real")
+    built.roots = {"b": str(built.root / "svc-b"), "c": "./svc-a/../svc-a"}
+    built.write_manifest()
+    monkeypatch.chdir(built.root.parent)
+    found = Built(Path(built.root.name), built.names).scan(allow_outside=allow_outside)
+    assert [os.path.realpath(root) for root in found.artifact_roots] == [str(real / "svc-a"), str(real / "svc-b")]
+    assert all(os.path.isabs(root) for root in found.artifact_roots)
+
+
 def test_runtime_base_is_never_looked_at(built: Built) -> None:
     """contract.md section 10, invariant 1."""
     os.mkfifo(built.root / "svc-a" / "runtime-base")
@@ -432,6 +447,11 @@ def _emptied(root: Path) -> None:
     root.mkdir()
 
 
+def _formatted(root: Path) -> None:
+    _emptied(root)
+    (root / "lost+found").mkdir()
+
+
 def _without_manifest(root: Path) -> None:
     (root / "artifact.yml").rename(root / "artifact.yml.bak")
 
@@ -445,8 +465,9 @@ def _dangling_manifest(root: Path) -> None:
     ("do", "expected", "words"),
     [
         (_gone, source_errors.SourceMissing, "no such file or directory"),
-        (_is_a_file, source_errors.SourceMissing, "must be a directory"),
-        (_emptied, source_errors.SourceEmpty, "is empty: not mounted, or not filled yet"),
+        (_is_a_file, source_errors.SourceMissing, "is a file: pass its folder, or use `deploy --artifact`"),
+        (_emptied, source_errors.SourceEmpty, "is empty, or not mounted"),
+        (_formatted, source_errors.SourceEmpty, "is empty, or not mounted"),
         (_without_manifest, source_errors.NoManifest, "has no artifact.yml"),
         (_dangling_manifest, source_errors.NoManifest, "has no artifact.yml"),
     ],
@@ -509,8 +530,8 @@ def test_g1_a_manifest_outside_of_the_source(built: Built) -> None:
     (built.root / "artifact.yml").symlink_to("../artifact.yml")
     assert "leaves the folder" in built.invalid()[0].message
     assert built.scan(allow_outside=True).entries
-    with pytest.raises(source_errors.SourceUnreadable, match="leaves the folder"):
-        built.scan(manifest="../artifact.yml")
+    outside = built.invalid(manifest="../artifact.yml")
+    assert (outside[0].file, "leaves the folder" in outside[0].message) == ("../artifact.yml", True)
 
 
 # C6: a source that changes while it is read

@@ -151,7 +151,7 @@ def _link_to_fifo(place: Path) -> None:
 
 def _huge(place: Path) -> None:
     with place.open("wb") as file:
-        file.truncate(config_dir.LIMIT_BYTES + 1)
+        file.truncate(items.MAX_DOCUMENT_BYTES + 1)
 
 
 def _socket(place: Path) -> None:

@@ -1,11 +1,13 @@
 """Which artifact.yml files there are below a folder, and which of them is meant."""
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from manifests import discovery, source_errors
+from manifests import beneath, discovery, source_errors
 
 TEXT = "project: {project}\nenv: {env}\nmode: docker\n"
 
@@ -159,6 +161,8 @@ def test_ambiguity_lists_the_candidates() -> None:
 
 
 def test_no_match_lists_what_there_is() -> None:
+    with pytest.raises(source_errors.NoManifest, match="no manifest has been found; there are: none"):
+        discovery.select(())
     with pytest.raises(source_errors.NoManifest) as refused:
         discovery.select((DEV, BAD), project="x", env="y")
     assert "project x and env y" in refused.value.message
@@ -167,9 +171,124 @@ def test_no_match_lists_what_there_is() -> None:
     )
 
 
-def test_c1_no_candidate_at_all_is_an_empty_source(tmp_path: Path) -> None:
-    with pytest.raises(source_errors.SourceEmpty):
-        discovery.select(discovery.candidates(tmp_path))
+Finder = Callable[[Path], object]
+FINDERS: list[Finder] = [discovery.only, discovery.required]
+
+
+@pytest.mark.parametrize("find", FINDERS)
+@pytest.mark.parametrize("volume", [False, True])
+def test_c1_a_folder_without_any_name_is_an_empty_source(tmp_path: Path, find: Finder, volume: bool) -> None:
+    """C1: as a volume that is not mounted, or that was just formatted, looks."""
+    if volume:
+        (tmp_path / "lost+found").mkdir()
+    with pytest.raises(source_errors.SourceEmpty, match="empty, or not mounted") as refused:
+        find(tmp_path)
+    assert str(tmp_path) in refused.value.message
+    assert discovery.candidates(tmp_path) == ()
+
+
+@pytest.mark.parametrize("find", FINDERS)
+@pytest.mark.parametrize("name", ["notes.txt", "artifact.yaml", "folder/", ".git/", "lost+found"])
+def test_p6_a_folder_of_other_things_is_a_mistyped_source(tmp_path: Path, find: Finder, name: str) -> None:
+    """P6: were it empty, policy.allow_empty would take everything away. A file `lost+found` is somebody's, too."""
+    (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    with pytest.raises(source_errors.NoManifest) as refused:
+        find(tmp_path)
+    assert refused.value.message == f"{tmp_path} has no artifact.yml (exactly this name), in it or below it"
+
+
+@contextlib.contextmanager
+def _without_privileges() -> Iterator[None]:
+    """Root may enter every folder; nobody may not."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that anybody can reach, by a relative path: the parents of the test's own folder nobody may enter."""
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(0o755)
+    put(tmp_path, "source/open")
+    return Path("source")
+
+
+@contextlib.contextmanager
+def _closed(path: Path) -> Iterator[None]:
+    path.chmod(0)
+    try:
+        with _without_privileges():
+            yield
+    finally:
+        path.chmod(0o755)
+
+
+@pytest.mark.parametrize("env", [None, "dev", "prod"])
+@pytest.mark.parametrize("closed", ["shut", "shut/deeper", "shut/artifact.yml"])
+def test_p6_nothing_is_chosen_beside_what_may_not_be_read(source: Path, closed: str, env: str | None) -> None:
+    """P6: it may hold the manifest that is meant, or make the choice ambiguous. No change, and what it is."""
+    put(source, "shut", env="prod")
+    put(source, "shut/deeper", env="prod")
+    with _closed(source / closed), pytest.raises(source_errors.SourceUnreadable) as refused:
+        discovery.only(source, env=env)
+    assert f"{closed}{'' if closed.endswith('.yml') else '/'}: Permission denied (errno 13)" in refused.value.message
+
+
+def test_p6_a_folder_that_may_not_be_read_is_not_one_without_a_manifest(source: Path) -> None:
+    (source / "open/artifact.yml").unlink()
+    with _closed(source / "open"):
+        with pytest.raises(source_errors.SourceUnreadable, match="open/: Permission denied"):
+            discovery.only(source)
+        assert discovery.required(source)[0].unreadable
+
+
+def test_p11_a_folder_that_may_not_be_read_is_listed_with_the_others(source: Path) -> None:
+    put(source, "shut")
+    with _closed(source / "shut"):
+        found = discovery.candidates(source)
+    assert [(each.path, each.unreadable, each.problem) for each in found] == [
+        ("open/artifact.yml", False, ""),
+        ("shut/", True, "Permission denied (errno 13)"),
+    ]
+
+
+def test_a_volumes_lost_and_found_is_in_nobodys_way(source: Path) -> None:
+    (source / "lost+found").mkdir()
+    with _closed(source / "lost+found"):
+        assert discovery.only(source) == "open/artifact.yml"
+
+
+@pytest.mark.parametrize("becomes", ["nothing", "a file"])
+def test_c6_a_folder_that_is_gone_meanwhile_is_passed_over(
+    source: Path, becomes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (source / "passing").mkdir()
+    names = beneath.Root.names
+
+    def listing(root: beneath.Root, relative: str) -> tuple[beneath.Name, ...]:
+        listed = names(root, relative)
+        if relative == ".":
+            (source / "passing").rmdir()
+            if becomes == "a file":
+                (source / "passing").touch()
+        return listed
+
+    monkeypatch.setattr(beneath.Root, "names", listing)
+    assert discovery.only(source) == "open/artifact.yml"
+
+
+def test_c1_a_file_is_no_source_and_the_way_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(source_errors.SourceMissing) as refused:
+        discovery.only(put(tmp_path, ""))
+    assert "is a file: pass its folder, or use `deploy --artifact`" in refused.value.message
+    with pytest.raises(source_errors.SourceMissing, match="no such file"):
+        discovery.only(tmp_path / "gone")
 
 
 def test_c1_a_missing_folder_is_a_missing_source(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""How single settings are written: durations, fractions, names, lists. Each says in plain words what it wants instead.
+
+Pure functions from what was written to the value, or a `ValueError` whose text is for people.
+"""
+
+import re
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_S = 366 * 86400
+"""The longest duration that any setting or option takes, in seconds."""
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$"
+
+
+def seconds(value: object) -> float:
+    """``30s``, ``5m``, ``2h``, ``500ms`` or a number of seconds, as a number of seconds. Raises `ValueError`."""
+    number = -1.0
+    if isinstance(value, str):
+        if (match := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)?", value.strip())) is not None:
+            number = float(match[1]) * _UNITS[match[2] or "s"]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    if number > LONGEST_S:
+        raise ValueError("must be at most 366d")
+    if not number >= 0:
+        raise ValueError("write a duration like 30s, 5m or 2h")
+    return number
+
+
+def fraction(value: object) -> float:
+    """``0.3`` or ``30%``, as a number from 0 to 1. Raises `ValueError`."""
+    number = -1.0
+    if isinstance(value, str):
+        if (match := re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*(%?)", value.strip())) is not None:
+            number = float(match[1]) / (100 if match[2] else 1)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+    if not 0 <= number <= 1:
+        raise ValueError("must be between 0 and 1, or a percentage like 30%")
+    return number
+
+
+def not_empty(value: object) -> object:
+    """An empty path is a variable that was not set, and not the folder in which the command runs."""
+    if value == "":
+        raise ValueError("must not be empty")
+    return value
+
+
+def name(value: str) -> str:
+    """The name of a target. Raises `ValueError`."""
+    if re.fullmatch(NAME, value) is None:
+        raise ValueError("write 1 to 64 of the characters A-Z a-z 0-9 _ . - and begin with none of . -")
+    return value
+
+
+def listed(value: object) -> object:
+    """A list, or its items separated by commas, as a variable has them."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

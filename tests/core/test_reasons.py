@@ -1,0 +1,14 @@
+"""docs/reasons.md describes every code that a plan can carry, and no other."""
+
+import re
+from pathlib import Path
+
+from core import diff, plan
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "reasons.md"
+
+
+def test_every_code_is_described_and_nothing_else() -> None:
+    described = re.findall(r"^\| ([\w-]+) \|", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    codes = [*plan.Outcome, *diff.Reason, *diff.Effect]
+    assert sorted(set(described) - {"code", "---"}) == sorted(map(str, codes))
