@@ -67,13 +67,15 @@ class Condition:
 class Record:
     """Everything remembered of one target.
 
-    `applied` is the live set, with items only when it was loaded for comparing. `pass_digest` is the digest of every
-    input of the last pass that ended converged (revision, rules, policy); `notes` are the lines that pass reported
-    besides "nothing to do" (warnings, foreign items). `doubtful_generation` is one whose durability a failed fsync left
-    in doubt: it is replaced by a new one, never trusted.
+    `place` is the real path of the CONFIG_DIR that it is about. `applied` is the live set, with items only when it was
+    loaded for comparing. `pass_digest` is the digest of every input of the last pass that ended converged (revision,
+    rules, policy); `notes` are the lines that pass reported besides "nothing to do" (warnings, foreign items).
+    `doubtful_generation` is one whose durability a failed fsync left in doubt: it is replaced by a new one, never
+    trusted.
     """
 
     attempted_revision: str = ""
+    place: str = ""
     applied: AppliedSet | None = None
     pass_digest: str = ""
     notes: tuple[str, ...] = ()

@@ -82,6 +82,7 @@ class _Memory(memory.Memory):
     def __init__(self, store: MemoryState) -> None:
         self._state = cast("state.State", store)
         self._clock = clock.Clock()
+        self._place = "/config"
 
 
 @dataclass
