@@ -2,8 +2,7 @@
 reordered here."""
 
 from controller import errors, failpoints, report
-from controller.failpoints import Step
-from controller.world import Acted, Success, World
+from controller import world as worlds
 from core import plan, record
 from core import situation as situations
 
@@ -11,7 +10,7 @@ _OF_THE_COMMAND = frozenset({"LockBusy", "PlanMoved", "NothingToRollBackTo"})
 
 
 def carry_out(
-    world: World, decision: plan.Plan, situation: situations.Situation, *, holds: tuple[record.Hold, ...] = ()
+    world: worlds.World, decision: plan.Plan, situation: situations.Situation, *, holds: tuple[record.Hold, ...] = ()
 ) -> report.Report:
     """Perform every action and record the result; with blockers, record those and do nothing.
 
@@ -27,12 +26,12 @@ def carry_out(
         return report.of_plan(decision, situation.look.generation, notes=notes)
     with world.finishing():
         world.begin(decision.revision)
-        failpoints.reach(Step.ATTEMPTED)
+        failpoints.reach(failpoints.Step.ATTEMPTED)
         acted = _perform(world, decision, situation)
-        failpoints.reach(Step.ACTED)
+        failpoints.reach(failpoints.Step.ACTED)
         finished = report.of_plan(decision, acted.generation, notes=notes)
         recorded = world.succeed(
-            Success(
+            worlds.Success(
                 decision=decision,
                 acted=acted,
                 pass_digest=situation.pass_digest,
@@ -41,11 +40,11 @@ def carry_out(
                 rollback=situation.rollback,
             )
         )
-        failpoints.reach(Step.RECORDED)
+        failpoints.reach(failpoints.Step.RECORDED)
     return finished if recorded else report.not_recorded(finished)
 
 
-def _note_drift(world: World, decision: plan.Plan, situation: situations.Situation) -> None:
+def _note_drift(world: worlds.World, decision: plan.Plan, situation: situations.Situation) -> None:
     """Drift that policy leaves alone is no failure, and yet the target is not as the source asks: said once."""
     ready = situation.remembered.conditions.get("Ready")
     left_alone = plan.Outcome.DRIFT_LEFT_ALONE
@@ -53,7 +52,7 @@ def _note_drift(world: World, decision: plan.Plan, situation: situations.Situati
         world.fail(revision=decision.revision, reason=left_alone, message=report.sentence(decision, None))
 
 
-def failed(world: World, error: errors.ControllerError, revision: str) -> report.Report:
+def failed(world: worlds.World, error: errors.ControllerError, revision: str) -> report.Report:
     """Record how a pass failed, and report it. A command that could not be carried out as it was given says nothing
     about the target, so it is only reported."""
     if error.reason not in _OF_THE_COMMAND:
@@ -62,9 +61,9 @@ def failed(world: World, error: errors.ControllerError, revision: str) -> report
     return report.of_error(error, revision)
 
 
-def _perform(world: World, decision: plan.Plan, situation: situations.Situation) -> Acted:
+def _perform(world: worlds.World, decision: plan.Plan, situation: situations.Situation) -> worlds.Acted:
     applied = situation.remembered.applied
-    acted = Acted(
+    acted = worlds.Acted(
         generation=situation.look.generation,
         newest_mtime_s=situation.look.newest_mtime_s,
         document_digests=applied.document_digests if applied else {},

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller import clock, errors, history, remembered, state
-from controller.world import Success
+from controller import clock, errors, history, remembered, state, world
 from core import conditions, record
 
 _ONCE = frozenset({"RecordRebuilt", "NotConvergeable", "ConfigDirInvalid"})
@@ -66,7 +65,7 @@ class Memory:
         with _failures():
             self._state.record_attempt(revision)
 
-    def succeed(self, success: Success) -> None:
+    def succeed(self, success: world.Success) -> None:
         """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
         decision, acted = success.decision, success.acted
         result = conditions.Result(
@@ -121,7 +120,7 @@ class Memory:
             self._state.release(None)
 
 
-def _events(success: Success) -> Iterator[history.Event]:
+def _events(success: world.Success) -> Iterator[history.Event]:
     if success.decision.publishes:
         for change in success.decision.comparison.changes:
             yield history.Event(

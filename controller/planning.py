@@ -4,13 +4,12 @@ nothing."""
 from dataclasses import replace
 
 from controller import errors, failpoints
-from controller.failpoints import Step
-from controller.world import Fetched, Request, World
+from controller import world as worlds
 from core import desired, digest, observed, plan, record
 from core import situation as situations
 
 
-def pass_digest(fetched: Fetched, request: Request) -> str:
+def pass_digest(fetched: worlds.Fetched, request: worlds.Request) -> str:
     """Covers everything that a converged pass depended on besides CONFIG_DIR and the record."""
     return digest.of_parts(
         (
@@ -23,10 +22,12 @@ def pass_digest(fetched: Fetched, request: Request) -> str:
     )
 
 
-def decide(world: World, request: Request, fetched: Fetched, look: observed.Observed) -> situations.Situation:
+def decide(
+    world: worlds.World, request: worlds.Request, fetched: worlds.Fetched, look: observed.Observed
+) -> situations.Situation:
     """Read everything: the entries' documents, CONFIG_DIR's items, the applied set."""
     wanted = world.read()
-    failpoints.reach(Step.PARSED)
+    failpoints.reach(failpoints.Step.PARSED)
     remembered = world.remember(with_items=True)
     return situations.Situation(
         wanted=wanted,
@@ -42,7 +43,7 @@ def decide(world: World, request: Request, fetched: Fetched, look: observed.Obse
 
 
 def decide_rollback(
-    world: World, request: Request, look: observed.Observed, target: record.AppliedSet
+    world: worlds.World, request: worlds.Request, look: observed.Observed, target: record.AppliedSet
 ) -> situations.Situation:
     """The same for a set that was applied earlier: needs no source. What a person asks for by name is not stopped by
     holds, suspension or the shrink guard."""
@@ -67,7 +68,7 @@ def decide_rollback(
     )
 
 
-def refuse_moved_plan(request: Request, decision: plan.Plan) -> None:
+def refuse_moved_plan(request: worlds.Request, decision: plan.Plan) -> None:
     """A saved plan is applied only to the world that it was made for (design.md section 6)."""
     if request.saved is None or request.saved == decision.preconditions:
         return

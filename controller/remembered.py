@@ -8,8 +8,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from controller import clock
-from controller.history import APPLIED, FAILED, Event, HistoryRow
+from controller import clock, history
 from core import items, record
 
 
@@ -33,7 +32,7 @@ class Success:
     message: str
     notes: tuple[str, ...] = ()
     holds: tuple[record.Hold, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[history.Event, ...] = ()
     place: str = ""
 
 
@@ -80,16 +79,25 @@ class Stored:
         return next((stored for stored in self.sets if stored.applied.id == set_id), None)
 
 
-def row_of_success(success: Success, at: str) -> HistoryRow:
+def row_of_success(success: Success, at: str) -> history.HistoryRow:
     """What the history says of a success; the table gives the id."""
-    return HistoryRow(
-        0, APPLIED, success.revision, success.reason, success.message, success.generation, first_at=at, last_at=at
+    return history.HistoryRow(
+        0,
+        history.APPLIED,
+        success.revision,
+        success.reason,
+        success.message,
+        success.generation,
+        first_at=at,
+        last_at=at,
     )
 
 
-def row_of_failure(failure: Failure, at: str) -> HistoryRow:
+def row_of_failure(failure: Failure, at: str) -> history.HistoryRow:
     """What the history says of a failure; the table gives the id."""
-    return HistoryRow(0, FAILED, failure.revision, failure.reason, failure.message, first_at=at, last_at=at)
+    return history.HistoryRow(
+        0, history.FAILED, failure.revision, failure.reason, failure.message, first_at=at, last_at=at
+    )
 
 
 def after_attempt(stored: Stored, revision: str) -> Stored:

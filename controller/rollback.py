@@ -4,11 +4,13 @@ Works without the source: the record holds the documents. The revision that was 
 """
 
 from controller import clock, errors, executor, planning, report
-from controller.world import Request, RollbackWorld
+from controller import world as worlds
 from core import plan, record, rollback
 
 
-def roll_back(world: RollbackWorld, request: Request, revision: str | None, *, reason: str) -> report.Report:
+def roll_back(
+    world: worlds.RollbackWorld, request: worlds.Request, revision: str | None, *, reason: str
+) -> report.Report:
     """Return to `revision` (None: the one before). Every expected failure is a report, as in a pass."""
     target_revision = ""
     try:

@@ -14,14 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
-from controller import database, state_rows
-from controller.database import Damaged
-from controller.remembered import Stored
+from controller import database, remembered, state_rows
 from core import record
 
 _Found = TypeVar("_Found")
 
-Change = Callable[[sqlite3.Connection, Stored], Stored]
+Change = Callable[[sqlite3.Connection, remembered.Stored], remembered.Stored]
 
 
 class StateError(Exception):
@@ -77,7 +75,7 @@ class StateFile:
         known = self._damage
         try:
             return self._read_once(look, absent)
-        except Damaged:
+        except database.Damaged:
             if known:
                 raise
             # A disk that failed to read once makes SQLite say the same as of a damaged file: look again, anew.
@@ -95,7 +93,7 @@ class StateFile:
                 return absent
             with database.transaction(connection, "DEFERRED"):
                 return look(connection)
-        except Damaged as damage:
+        except database.Damaged as damage:
             self._damage = str(damage)
             raise
         except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
@@ -106,11 +104,11 @@ class StateFile:
         starts from nothing, once. Raises `StateError`."""
         try:
             self._write_once(change)
-        except Damaged as damage:
+        except database.Damaged as damage:
             self._damage = str(damage)
             try:
                 self._write_once(change)
-            except Damaged as again:
+            except database.Damaged as again:
                 raise StateUnwritable(self.path, str(again)) from again
 
     def _write_once(self, change: Change) -> None:
@@ -131,7 +129,7 @@ class StateFile:
         self.close()
         if database.means_damage(error, self.path):
             self._damage = f"SQLite says: {error}"
-            raise Damaged(self._damage) from error
+            raise database.Damaged(self._damage) from error
         raise out_of_reach(self.path, str(error)) from error
 
     def _writable(self) -> sqlite3.Connection:
@@ -141,7 +139,7 @@ class StateFile:
             connection = self._existing()
             if connection is not None:
                 return connection
-        except Damaged as damage:
+        except database.Damaged as damage:
             rebuilt = self.rebuilt(str(damage))
             self.close()
             database.set_aside(self.path, self._now().astimezone(datetime.UTC).strftime("%Y%m%dT%H%M%SZ"))
@@ -164,16 +162,16 @@ class StateFile:
             self.close()
             self._identity, self._damage = (found.st_dev, found.st_ino), ""
         if self._damage:
-            raise Damaged(self._damage)
+            raise database.Damaged(self._damage)
         if self._connection is None:
             self._connection = self._open(found)
         return self._connection
 
     def _open(self, found: os.stat_result) -> sqlite3.Connection:
         if not stat.S_ISREG(found.st_mode):
-            raise Damaged("it is not a file")
+            raise database.Damaged("it is not a file")
         if found.st_size == 0:
-            raise Damaged("it is empty")
+            raise database.Damaged("it is empty")
         connection = database.connect(self.path, durable=self._durable)
         try:
             version = database.version_of(connection)
@@ -181,7 +179,7 @@ class StateFile:
                 known = state_rows.VERSION
                 raise StateNewer(self.path, f"has schema version {version}; this controller knows {known}")
             if version != state_rows.VERSION:
-                raise Damaged(f"it has no schema version of this controller ({version})")
+                raise database.Damaged(f"it has no schema version of this controller ({version})")
         except BaseException:
             connection.close()
             raise
@@ -191,4 +189,4 @@ class StateFile:
 def _fill(fresh: sqlite3.Connection, rebuilt: str) -> None:
     for statement in state_rows.SCHEMA:
         fresh.execute(statement)
-    state_rows.write(fresh, Stored(replace(record.Record(), rebuilt=rebuilt)))
+    state_rows.write(fresh, remembered.Stored(replace(record.Record(), rebuilt=rebuilt)))

@@ -11,9 +11,7 @@ import zlib
 from dataclasses import asdict
 from typing import Any
 
-from controller import history
-from controller.database import Damaged
-from controller.remembered import Stored, StoredSet
+from controller import database, history, remembered
 from core import items, record
 
 VERSION = 1
@@ -29,21 +27,21 @@ SCHEMA = (
 _KINDS = {str(kind): kind for kind in items.Kind}
 
 
-def read(connection: sqlite3.Connection) -> Stored:
+def read(connection: sqlite3.Connection) -> remembered.Stored:
     """What is stored. Raises `Damaged`."""
     rows = connection.execute("SELECT body, checksum FROM record").fetchall()
     if len(rows) != 1:
-        raise Damaged("its record is missing")
+        raise database.Damaged("its record is missing")
     body, checksum = rows[0]
     if not isinstance(body, bytes) or history.seal(body) != checksum:
-        raise Damaged("its record does not match its checksum")
+        raise database.Damaged("its record does not match its checksum")
     try:
         return _decoded(json.loads(body))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise Damaged("its record has an unknown shape") from error
+        raise database.Damaged("its record has an unknown shape") from error
 
 
-def write(connection: sqlite3.Connection, stored: Stored) -> None:
+def write(connection: sqlite3.Connection, stored: remembered.Stored) -> None:
     """Replace what is stored, and drop the items of sets that are not kept any more."""
     body = json.dumps(_encoded(stored)).encode()
     connection.execute(
@@ -69,14 +67,14 @@ def read_items(connection: sqlite3.Connection, digest: str) -> tuple[record.Appl
     """The items stored under a digest. Raises `Damaged`."""
     rows = connection.execute("SELECT content FROM item_sets WHERE digest = ?", (digest,)).fetchall()
     if not rows:
-        raise Damaged("the documents of an applied set are missing")
+        raise database.Damaged("the documents of an applied set are missing")
     content = rows[0][0]
     if not isinstance(content, bytes) or hashlib.sha256(content).hexdigest() != digest:
-        raise Damaged("the documents of an applied set do not match their checksum")
+        raise database.Damaged("the documents of an applied set do not match their checksum")
     try:
         return unpacked(content)
     except (ValueError, TypeError, KeyError, zlib.error) as error:
-        raise Damaged("the documents of an applied set have an unknown shape") from error
+        raise database.Damaged("the documents of an applied set have an unknown shape") from error
 
 
 def packed(applied: tuple[record.AppliedItem, ...]) -> bytes:
@@ -101,7 +99,7 @@ def unpacked(content: bytes) -> tuple[record.AppliedItem, ...]:
     return tuple(map(record.AppliedItem, map(items.Item, keys, digests, texts, lines, targets), entries))
 
 
-def _encoded(stored: Stored) -> dict[str, Any]:
+def _encoded(stored: remembered.Stored) -> dict[str, Any]:
     facts = stored.facts
     return {
         "attempted_revision": facts.attempted_revision,
@@ -118,7 +116,7 @@ def _encoded(stored: Stored) -> dict[str, Any]:
     }
 
 
-def _encoded_set(known: StoredSet) -> dict[str, Any]:
+def _encoded_set(known: remembered.StoredSet) -> dict[str, Any]:
     applied = known.applied
     return {
         "id": applied.id,
@@ -131,7 +129,7 @@ def _encoded_set(known: StoredSet) -> dict[str, Any]:
     }
 
 
-def _decoded(body: dict[str, Any]) -> Stored:
+def _decoded(body: dict[str, Any]) -> remembered.Stored:
     conditions = [record.Condition(**row) for row in body["conditions"]]
     facts = record.Record(
         attempted_revision=body["attempted_revision"],
@@ -145,10 +143,10 @@ def _decoded(body: dict[str, Any]) -> Stored:
         conditions={condition.type: condition for condition in conditions},
         rebuilt=body["rebuilt"],
     )
-    return Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))
+    return remembered.Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))
 
 
-def _decoded_set(row: dict[str, Any]) -> StoredSet:
+def _decoded_set(row: dict[str, Any]) -> remembered.StoredSet:
     documents = {items.Document(name): digest for name, digest in row["document_digests"].items()}
     applied = record.AppliedSet(
         id=row["id"],
@@ -158,4 +156,4 @@ def _decoded_set(row: dict[str, Any]) -> StoredSet:
         document_digests=documents,
         applied_at=row["applied_at"],
     )
-    return StoredSet(applied, row["items"])
+    return remembered.StoredSet(applied, row["items"])

@@ -11,9 +11,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self, assert_never
 
-from controller import clock, errors, fingerprint_store, memory, settings, signals, translate, writer
+from controller import clock, errors, fingerprint_store, memory, settings, signals, translate, world, writer
 from controller.sources import directory
-from controller.world import Acted, Fetched, Success
 from core import actions, desired, digest, observed, policy, record, runtime_config, secrets
 from manifests import checkout, config_dir, config_items, merge_lock
 
@@ -136,7 +135,7 @@ class Target:
         with translate.failures():
             return config_dir.observe(self.config_dir)
 
-    def fetch(self) -> Fetched:
+    def fetch(self) -> world.Fetched:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
         try:
@@ -146,13 +145,13 @@ class Target:
         except errors.ControllerError as error:
             if error.reason == "SourceEmpty" and self.rules.allow_empty:
                 self._checkout = None
-                return Fetched(EMPTY_REVISION, rules.rules_digest)
+                return world.Fetched(EMPTY_REVISION, rules.rules_digest)
             raise
         directory.require_asked(found, self._settings.manifest)
         directory.refuse_inside(found, (self.config_dir, self.state_dir))
         self._checkout = found
         required = found.required_secrets
-        return Fetched(
+        return world.Fetched(
             revision=found.revision,
             rules_digest=rules.rules_digest,
             requirement=found.runtime_stack,
@@ -189,7 +188,7 @@ class Target:
         with suppress(errors.ControllerError):
             self.memory.attempt(revision)
 
-    def perform(self, action: actions.Action, known: record.Record) -> Acted | None:
+    def perform(self, action: actions.Action, known: record.Record) -> world.Acted | None:
         """Do one action."""
         scribe = writer.Writer(self.config_dir, self._clock, self._settings.lock_wait)
         with translate.failures():
@@ -206,7 +205,7 @@ class Target:
                 case _:
                     assert_never(action)
 
-    def succeed(self, success: Success) -> bool:
+    def succeed(self, success: world.Success) -> bool:
         """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
         try:
             self.memory.succeed(success)

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller import clock, errors, failpoints, translate
-from controller.world import Acted
+from controller import clock, errors, failpoints, translate, world
 from core import actions, digest, items, policy, publishing
 from manifests import config_dir, generation, merge_lock, plain_files
 from manifests import errors as manifests_errors
@@ -24,7 +23,7 @@ class Writer:
     machine: clock.Clock
     lock_wait_s: float
 
-    def publish(self, action: actions.Publish, *, newest_mtime_s: int, last_generation: int) -> Acted:
+    def publish(self, action: actions.Publish, *, newest_mtime_s: int, last_generation: int) -> world.Acted:
         """Make the documents visible. `newest_mtime_s` is the newest time that any consumer may have seen, and
         `last_generation` the last number that was recorded: numbers never come back (0: none)."""
         mtime_s = publishing.next_mtime_s(self.machine.now_s(), newest_mtime_s)
@@ -42,15 +41,15 @@ class Writer:
                 )
             else:
                 plain_files.publish(self.config_dir, action.documents, mtime_s=mtime_s, on_step=failpoints.reach)
-        return Acted(number, mtime_s, digests(action.documents))
+        return world.Acted(number, mtime_s, digests(action.documents))
 
-    def confirm(self) -> Acted:
+    def confirm(self) -> world.Acted:
         """Make durable what is visible already, and tell what it is."""
         with self._locked():
             generation.make_durable(self.config_dir, failpoints.reach)
             look = config_dir.observe(self.config_dir)
         shown = {document: found for document, found in look.digests.items() if found is not None}
-        return Acted(look.generation, look.newest_mtime_s, shown)
+        return world.Acted(look.generation, look.newest_mtime_s, shown)
 
     def sweep(self, action: actions.Sweep) -> None:
         """Remove leftovers of interrupted publishes."""

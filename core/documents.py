@@ -10,9 +10,7 @@ from dataclasses import dataclass
 
 import pydantic
 
-from core import document_models, grammar, sentences, structure
-from core.items import Document, ItemKey, Kind
-from core.problems import Finding, KeyPath, Severity
+from core import document_models, grammar, items, problems, sentences, structure
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +18,8 @@ class Part:
     """One item to be, still as a value. `path` is where it stands in its document; `target` is the function that a
     route calls, and empty for every other kind."""
 
-    key: ItemKey
-    path: KeyPath
+    key: items.ItemKey
+    path: problems.KeyPath
     value: object
     target: str = ""
 
@@ -34,36 +32,36 @@ class Checked:
     not be used. The same key may come twice: the later one counts.
     """
 
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[problems.Finding, ...] = ()
     parts: tuple[Part, ...] = ()
 
     @property
-    def errors(self) -> tuple[Finding, ...]:
+    def errors(self) -> tuple[problems.Finding, ...]:
         """The findings that stop the entry."""
-        return tuple(finding for finding in self.findings if finding.severity is Severity.ERROR)
+        return tuple(finding for finding in self.findings if finding.severity is problems.Severity.ERROR)
 
     @property
-    def invalid(self) -> frozenset[ItemKey]:
+    def invalid(self) -> frozenset[items.ItemKey]:
         """The keys of the parts that have an error in or below them."""
         wrong = {error.path[:length] for error in self.errors for length in range(1, len(error.path) + 1)}
         return frozenset(part.key for part in self.parts if part.path in wrong)
 
 
-def check(document: Document, value: object, *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES) -> Checked:
+def check(document: items.Document, value: object, *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES) -> Checked:
     """Check one document by its name. `allowed_names` are those of consumers.md GW11."""
     match document:
-        case Document.FUNCTIONS:
+        case items.Document.FUNCTIONS:
             return check_functions(value, allowed_names=allowed_names)
-        case Document.ROUTING:
+        case items.Document.ROUTING:
             return check_routing(value)
-        case Document.RESOURCES:
+        case items.Document.RESOURCES:
             return check_resources(value)
 
 
 def check_functions(value: object, *, allowed_names: frozenset[str] = grammar.DEFAULT_NAMES) -> Checked:
     """functions.yml: defaults first, then functions. `allowed_names` are those of consumers.md GW11."""
     if not isinstance(value, dict):
-        return Checked((Finding((), "must be a mapping with 'functions'"),))
+        return Checked((problems.Finding((), "must be a mapping with 'functions'"),))
     found = structure.findings(value, allowed_names=allowed_names)
     try:
         document_models.Functions.model_validate(value)
@@ -79,13 +77,13 @@ def check_routing(value: object) -> Checked:
     if value is None:
         return Checked()
     if not isinstance(value, dict):
-        return Checked((Finding((), "must be a mapping with 'routes'"),))
+        return Checked((problems.Finding((), "must be a mapping with 'routes'"),))
     routes = value.get("routes")
     found = [*structure.findings(value), *_unmerged(value, ("routes",), ())]
     if routes is None:
         return Checked(tuple(found))
     if not isinstance(routes, list):
-        return Checked((*found, Finding(("routes",), "must be a list")))
+        return Checked((*found, problems.Finding(("routes",), "must be a list")))
     kept = {position: route for position, route in enumerate(routes) if not _without_path(route)}
     found.extend(_route_findings(kept))
     parts = tuple(_route_parts(kept))
@@ -97,13 +95,13 @@ def check_resources(value: object) -> Checked:
     if value is None:
         return Checked()
     if not isinstance(value, dict):
-        return Checked((Finding((), "must be a mapping with 'resources'"),))
+        return Checked((problems.Finding((), "must be a mapping with 'resources'"),))
     found = [*structure.findings(value), *_unmerged(value, ("resources",), ())]
     resources = value.get("resources")
     if resources is None:
         return Checked(tuple(found))
     if not isinstance(resources, dict):
-        return Checked((*found, Finding(("resources",), "must be a mapping")))
+        return Checked((*found, problems.Finding(("resources",), "must be a mapping")))
     try:
         document_models.Resources.model_validate(resources)
     except pydantic.ValidationError as error:
@@ -115,37 +113,37 @@ def check_resources(value: object) -> Checked:
 
 
 _RESOURCE_KEYS = {
-    "dynamodb": (Kind.TABLE, "TableName"),
-    "s3": (Kind.BUCKET, "BucketName"),
-    "layers": (Kind.LAYER, "Name"),
+    "dynamodb": (items.Kind.TABLE, "TableName"),
+    "s3": (items.Kind.BUCKET, "BucketName"),
+    "layers": (items.Kind.LAYER, "Name"),
 }
 
 
 def _function_parts(document: dict[object, object]) -> Iterator[Part]:
     defaults = _mapping(document.get("defaults"))
-    sections = {"environment": Kind.DEFAULT_ENVIRONMENT, "scaling": Kind.DEFAULT_SCALING}
+    sections = {"environment": items.Kind.DEFAULT_ENVIRONMENT, "scaling": items.Kind.DEFAULT_SCALING}
     for section, kind in sections.items():
         for key, value in _mapping(defaults.get(section)).items():
             if isinstance(key, str):
-                yield Part(ItemKey(kind, key), ("defaults", section, key), value)
+                yield Part(items.ItemKey(kind, key), ("defaults", section, key), value)
     for key, value in defaults.items():
         # "Empty default sections are left out" is about the two sections: they have no items of their own. Any other
         # key passes through, null and empty as well, and being first it counts.
         if isinstance(key, str) and key not in sections:
-            yield Part(ItemKey(Kind.DEFAULT, key), ("defaults", key), value)
+            yield Part(items.ItemKey(items.Kind.DEFAULT, key), ("defaults", key), value)
     for key, value in _mapping(document.get("functions")).items():
         if isinstance(key, str):
-            yield Part(ItemKey(Kind.FUNCTION, key), ("functions", key), value)
+            yield Part(items.ItemKey(items.Kind.FUNCTION, key), ("functions", key), value)
 
 
-def _unknown_scaling(document: dict[object, object]) -> Iterator[Finding]:
+def _unknown_scaling(document: dict[object, object]) -> Iterator[problems.Finding]:
     yield from _unknown_scaling_of(document.get("defaults"), ("defaults",))
     for name, function in _mapping(document.get("functions")).items():
         if isinstance(function, dict) and "scaling" in function and isinstance(name, str):
             yield from _unknown_scaling_of(function, ("functions", name))
 
 
-def _unknown_scaling_of(holder: object, path: KeyPath) -> Iterator[Finding]:
+def _unknown_scaling_of(holder: object, path: problems.KeyPath) -> Iterator[problems.Finding]:
     scaling = _mapping(_mapping(holder).get("scaling"))
     if document_models.SCALING_KEYS.issuperset(scaling):
         return
@@ -160,7 +158,7 @@ def _without_path(route: object) -> bool:
     return isinstance(route, dict) and route.get("path") in (None, "")
 
 
-def _route_findings(kept: dict[int, object]) -> Iterator[Finding]:
+def _route_findings(kept: dict[int, object]) -> Iterator[problems.Finding]:
     try:
         document_models.routes().validate_python(list(kept.values()))
     except pydantic.ValidationError as error:
@@ -168,7 +166,7 @@ def _route_findings(kept: dict[int, object]) -> Iterator[Finding]:
         for finding in sentences.findings(error, list(kept.values())):
             position, *rest = finding.path
             place = ("routes", positions[int(position)], *rest)
-            yield Finding(place, finding.message, finding.severity, finding.at_key)
+            yield problems.Finding(place, finding.message, finding.severity, finding.at_key)
 
 
 def _route_parts(kept: dict[int, object]) -> Iterator[Part]:
@@ -177,11 +175,13 @@ def _route_parts(kept: dict[int, object]) -> Iterator[Part]:
             continue
         path, method, target = route.get("path"), route.get("method", ""), route.get("function")
         if isinstance(path, str) and isinstance(method, str) and isinstance(target, str):
-            key = ItemKey(Kind.ROUTE, f"{path}:{method or 'GET'}")
+            key = items.ItemKey(items.Kind.ROUTE, f"{path}:{method or 'GET'}")
             yield Part(key, ("routes", position), route, target)
 
 
-def _resource_items(resources: dict[object, object]) -> Iterator[tuple[KeyPath, Kind, str, object, object]]:
+def _resource_items(
+    resources: dict[object, object],
+) -> Iterator[tuple[problems.KeyPath, items.Kind, str, object, object]]:
     """Path, kind, key field, value of that field and the item, of every resource that is a mapping."""
     for section, (kind, field) in _RESOURCE_KEYS.items():
         listed = resources.get(section)
@@ -190,25 +190,25 @@ def _resource_items(resources: dict[object, object]) -> Iterator[tuple[KeyPath, 
                 yield ("resources", section, position), kind, field, item.get(field), item
 
 
-def _unnamed_resources(resources: dict[object, object]) -> Iterator[Finding]:
+def _unnamed_resources(resources: dict[object, object]) -> Iterator[problems.Finding]:
     for path, _, field, name, _ in _resource_items(resources):
         if name in (None, ""):
             yield _warning(path, f"has no '{field}': skipped")
         elif not isinstance(name, str):
-            yield Finding((*path, field), "must be text: quote it")
+            yield problems.Finding((*path, field), "must be text: quote it")
         elif problem := grammar.text_problem(name):
-            yield Finding((*path, field), problem)
+            yield problems.Finding((*path, field), problem)
 
 
 def _resource_parts(resources: dict[object, object]) -> Iterator[Part]:
     for path, kind, _, name, item in _resource_items(resources):
         if isinstance(name, str) and name:
-            yield Part(ItemKey(kind, name), path, item)
+            yield Part(items.ItemKey(kind, name), path, item)
 
 
-def _repeated(parts: tuple[Part, ...]) -> Iterator[Finding]:
+def _repeated(parts: tuple[Part, ...]) -> Iterator[problems.Finding]:
     """The same route or resource twice in one document: deterministic, but worth saying (faults.md F1)."""
-    first: dict[ItemKey, KeyPath] = {}
+    first: dict[items.ItemKey, problems.KeyPath] = {}
     for part in parts:
         earlier = first.setdefault(part.key, part.path)
         if earlier is not part.path:
@@ -217,7 +217,9 @@ def _repeated(parts: tuple[Part, ...]) -> Iterator[Finding]:
             )
 
 
-def _unmerged(mapping: dict[object, object], known: tuple[str, ...], path: KeyPath) -> Iterator[Finding]:
+def _unmerged(
+    mapping: dict[object, object], known: tuple[str, ...], path: problems.KeyPath
+) -> Iterator[problems.Finding]:
     for key in mapping:
         if isinstance(key, str) and key not in known:
             yield _warning((*path, key), "is not known: not merged", at_key=True)
@@ -227,9 +229,9 @@ def _mapping(value: object) -> dict[object, object]:
     return value if isinstance(value, dict) else {}
 
 
-def _below(section: str, finding: Finding) -> Finding:
-    return Finding((section, *finding.path), finding.message, finding.severity, finding.at_key)
+def _below(section: str, finding: problems.Finding) -> problems.Finding:
+    return problems.Finding((section, *finding.path), finding.message, finding.severity, finding.at_key)
 
 
-def _warning(path: KeyPath, message: str, *, at_key: bool = False) -> Finding:
-    return Finding(path, message, Severity.WARNING, at_key=at_key)
+def _warning(path: problems.KeyPath, message: str, *, at_key: bool = False) -> problems.Finding:
+    return problems.Finding(path, message, problems.Severity.WARNING, at_key=at_key)

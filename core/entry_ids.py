@@ -8,8 +8,7 @@ Works on entries as parsed, valid or not, so that a wrong id is reported togethe
 from collections.abc import Iterator
 from typing import TypeGuard
 
-from core import grammar, identity
-from core.problems import Finding, KeyPath
+from core import grammar, identity, problems
 
 
 def computed(entry: object, *, require_ids: bool = True) -> str | None:
@@ -30,24 +29,24 @@ def computed(entry: object, *, require_ids: bool = True) -> str | None:
     return identity.entry_id(template["path"], parameters, sha256)
 
 
-def findings(entries: list[object], *, require_ids: bool) -> Iterator[Finding]:
+def findings(entries: list[object], *, require_ids: bool) -> Iterator[problems.Finding]:
     """Missing, malformed, mismatching and repeated ids, at key paths of the manifest: contract.md sections 3 and 9."""
     seen: dict[str, int] = {}
     for position, entry in enumerate(entries):
         if not isinstance(entry, dict):
             continue
-        path: KeyPath = ("artifacts", position)
+        path: problems.KeyPath = ("artifacts", position)
         if require_ids and entry.get("source_template") is None:
-            yield Finding(path, "'source_template' is missing")
+            yield problems.Finding(path, "'source_template' is missing")
         given = entry.get("id")
         expected = computed(entry, require_ids=require_ids)
         problem = _id_problem(given, expected, require_ids=require_ids)
         if problem:
-            yield Finding(path if given in (None, "") else (*path, "id"), problem)
+            yield problems.Finding(path if given in (None, "") else (*path, "id"), problem)
         names = {name for name in (given, expected) if isinstance(name, str) and name}
         earlier = sorted({seen[name] for name in names if name in seen})
         if earlier:
-            yield Finding(path, f"has the same id as artifacts[{earlier[0]}]: ids must be unique")
+            yield problems.Finding(path, f"has the same id as artifacts[{earlier[0]}]: ids must be unique")
         for name in names:
             seen.setdefault(name, position)
 

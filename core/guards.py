@@ -3,9 +3,8 @@ that look like an accident (design.md section 5, faults.md P6 and C1)."""
 
 from collections.abc import Iterator
 
-from core import compatibility, diff, digest, items, policy
+from core import compatibility, diff, digest, items, notices, policy
 from core import situation as situations
-from core.notices import Blocker
 
 REMOVALS_ALWAYS_ALLOWED = 3
 """A plan that removes no more things than this is never stopped for their share."""
@@ -13,33 +12,33 @@ REMOVALS_ALWAYS_ALLOWED = 3
 _COUNTED = (items.Kind.FUNCTION, items.Kind.ROUTE, items.Kind.TABLE, items.Kind.BUCKET, items.Kind.LAYER)
 
 
-def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Blocker]:
+def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Blocker]:
     """Everything that stands in the way, all of it, most deliberate first."""
     remembered = situation.remembered
     if remembered.suspension is not None:
         stop = remembered.suspension
         until = f" until {stop.until}" if stop.until else ""
-        yield Blocker("Suspended", f"suspended by {stop.owner}{until}: {stop.reason}")
+        yield notices.Blocker("Suspended", f"suspended by {stop.owner}{until}: {stop.reason}")
     for hold in remembered.holds:
         if hold.revision == situation.wanted.revision:
-            yield Blocker("Held", f"revision {hold.revision} is held since {hold.since}: {hold.reason}")
+            yield notices.Blocker("Held", f"revision {hold.revision} is held since {hold.since}: {hold.reason}")
     if situation.missing_secrets:
-        yield Blocker("SecretsMissing", f"required secrets are not set: {', '.join(situation.missing_secrets)}")
+        yield notices.Blocker("SecretsMissing", f"required secrets are not set: {', '.join(situation.missing_secrets)}")
     finding = compatibility.without_observation(situation.requirement, strict=situation.rules.strict)
     if finding is not None and finding.blocks:
-        yield Blocker("StackIncompatible", finding.message)
+        yield notices.Blocker("StackIncompatible", finding.message)
     if situation.wanted.builds and not situation.allowed.skip_images:
         functions = ", ".join(sorted(function for _, function in situation.wanted.builds))
-        yield Blocker("DockerUnavailable", f"these functions bring a Dockerfile and need a build: {functions}")
+        yield notices.Blocker("DockerUnavailable", f"these functions bring a Dockerfile and need a build: {functions}")
     for document, state in situation.look.documents.items():
         if state.obstacle:
-            yield Blocker("PathObstructed", f"{document} in CONFIG_DIR: {state.obstacle}")
+            yield notices.Blocker("PathObstructed", f"{document} in CONFIG_DIR: {state.obstacle}")
     yield from _unreadable(situation)
     yield from _too_large(comparison)
     yield from _shrinking(situation, comparison)
 
 
-def _unreadable(situation: situations.Situation) -> Iterator[Blocker]:
+def _unreadable(situation: situations.Situation) -> Iterator[notices.Blocker]:
     """Publishing over a document that cannot be read drops what is foreign in it, unless the record knows that."""
     if situation.remembered.applied is not None or situation.rules.prune is policy.Prune.ALL:
         return
@@ -47,19 +46,21 @@ def _unreadable(situation: situations.Situation) -> Iterator[Blocker]:
         if document in situation.seen.unreadable:
             for problem in situation.seen.problems:
                 if problem.file == document:
-                    yield Blocker("ConfigDirUnreadable", f"what is foreign in it would be lost: {problem}")
+                    yield notices.Blocker("ConfigDirUnreadable", f"what is foreign in it would be lost: {problem}")
                     break
 
 
-def _too_large(comparison: diff.Diff) -> Iterator[Blocker]:
+def _too_large(comparison: diff.Diff) -> Iterator[notices.Blocker]:
     for document in items.Document:
         size = sum(len(part.item.text) for part in comparison.result if part.item.key.kind.document is document)
         if size > items.MAX_DOCUMENT_BYTES:
             limit = items.MAX_DOCUMENT_BYTES >> 20
-            yield Blocker("DocumentTooLarge", f"all entries together make a {document} of more than {limit} MiB")
+            yield notices.Blocker(
+                "DocumentTooLarge", f"all entries together make a {document} of more than {limit} MiB"
+            )
 
 
-def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Blocker]:
+def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Blocker]:
     """Removals are counted against everything that is live or ours, also what is ours and was wiped from CONFIG_DIR:
     an accident at the source must not pass as the healing of one at the target."""
     applied = situation.remembered.applied
@@ -74,11 +75,11 @@ def _shrinking(situation: situations.Situation, comparison: diff.Diff) -> Iterat
         return
     if not any(_counts(key) for key in situation.wanted.items):
         if not situation.rules.allow_empty:
-            yield Blocker(
+            yield notices.Blocker(
                 "SourceEmpty", f"the source asks for nothing, {len(live)} things are live: revision {revision}"
             )
     elif len(removed) > REMOVALS_ALWAYS_ALLOWED and len(removed) > situation.rules.max_removed * len(live):
-        yield Blocker("ShrinkGuard", f"would remove {len(removed)} of {len(live)} things: revision {revision}")
+        yield notices.Blocker("ShrinkGuard", f"would remove {len(removed)} of {len(live)} things: revision {revision}")
 
 
 def _counts(key: items.ItemKey) -> bool:

@@ -11,8 +11,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field, Strict
 
-from core import entry_ids, grammar, identity, sentences, structure
-from core.problems import Finding, KeyPath, Severity
+from core import entry_ids, grammar, identity, problems, sentences, structure
 
 SCHEMA_ID = "urn:artifact-controller:artifact:1"
 """`$id` of the published JSON Schema; the last part is the supported major of `schema_version`."""
@@ -123,7 +122,7 @@ class ManifestCheck:
     """`manifest` is None exactly when there is an error among the findings."""
 
     manifest: ArtifactManifest | None
-    findings: tuple[Finding, ...]
+    findings: tuple[problems.Finding, ...]
 
 
 def check_manifest(value: object, *, require_ids: bool = True) -> ManifestCheck:
@@ -133,7 +132,7 @@ def check_manifest(value: object, *, require_ids: bool = True) -> ManifestCheck:
     without an id gets its computed one; an id that is there must still be the computed one.
     """
     if not isinstance(value, dict):
-        return ManifestCheck(None, (Finding((), "must be a mapping with 'artifacts'"),))
+        return ManifestCheck(None, (problems.Finding((), "must be a mapping with 'artifacts'"),))
     found = structure.findings(value)
     manifest = None
     try:
@@ -144,7 +143,7 @@ def check_manifest(value: object, *, require_ids: bool = True) -> ManifestCheck:
     entries = entries if isinstance(entries, list) else []
     found.extend(entry_ids.findings(entries, require_ids=require_ids))
     found.extend(_warnings(value, entries))
-    if manifest is None or any(finding.severity is Severity.ERROR for finding in found):
+    if manifest is None or any(finding.severity is problems.Severity.ERROR for finding in found):
         return ManifestCheck(None, tuple(found))
     return ManifestCheck(_with_ids(manifest, entries, require_ids=require_ids), tuple(found))
 
@@ -187,23 +186,25 @@ def _with_ids(manifest: ArtifactManifest, entries: list[object], *, require_ids:
     return manifest.model_copy(update={"artifacts": named})
 
 
-def _warnings(value: dict[object, object], entries: list[object]) -> Iterator[Finding]:
+def _warnings(value: dict[object, object], entries: list[object]) -> Iterator[problems.Finding]:
     """Unknown fields anywhere, and a newer minor of the schema: warn and go on (faults.md F4)."""
     version = value.get("schema_version")
     if isinstance(version, str) and grammar.matches(grammar.SCHEMA_VERSION, version) and version not in ("1", "1.0"):
         message = "is a newer minor version than this one knows: unknown fields are kept"
-        yield Finding(("schema_version",), message, Severity.WARNING)
+        yield problems.Finding(("schema_version",), message, problems.Severity.WARNING)
     yield from _unknown(value, ArtifactManifest, ())
     yield from _unknown(value.get("runtime_stack"), RuntimeStack, ("runtime_stack",))
     yield from _unknown(value.get("generator"), Generator, ("generator",))
     for position, entry in enumerate(entries):
         if isinstance(entry, dict):
-            path: KeyPath = ("artifacts", position)
+            path: problems.KeyPath = ("artifacts", position)
             yield from _unknown(entry, ArtifactEntry, path)
             yield from _unknown(entry.get("source_template"), SourceTemplate, (*path, "source_template"))
 
 
-def _unknown(value: object, model: type[_Shape], path: KeyPath) -> Iterator[Finding]:
+def _unknown(value: object, model: type[_Shape], path: problems.KeyPath) -> Iterator[problems.Finding]:
     for key in value if isinstance(value, dict) else ():
         if isinstance(key, str) and key not in model.model_fields:
-            yield Finding((*path, key), "is not a known field: kept, not used", Severity.WARNING, at_key=True)
+            yield problems.Finding(
+                (*path, key), "is not a known field: kept, not used", problems.Severity.WARNING, at_key=True
+            )

@@ -22,8 +22,8 @@ from core import (
     policy,
     record,
 )
+from core import notices as remarks
 from core import situation as situations
-from core.notices import Blocker, Notice
 
 
 class Outcome(StrEnum):
@@ -71,8 +71,8 @@ class Plan:
     comparison: diff.Diff
     preconditions: Preconditions
     actions: tuple[actions.Action, ...]
-    blockers: tuple[Blocker, ...]
-    notices: tuple[Notice, ...]
+    blockers: tuple[remarks.Blocker, ...]
+    notices: tuple[remarks.Notice, ...]
 
     @property
     def publishes(self) -> bool:
@@ -197,36 +197,38 @@ def _actions(outcome: Outcome, situation: situations.Situation, comparison: diff
             yield actions.Publish(documents, comparison.result, situation.rules.publish)
 
 
-def _notices(situation: situations.Situation, comparison: diff.Diff) -> Iterator[Notice]:
+def _notices(situation: situations.Situation, comparison: diff.Diff) -> Iterator[remarks.Notice]:
     for warning in situation.wanted.warnings:
-        yield Notice("ArtifactWarning", str(warning))
+        yield remarks.Notice("ArtifactWarning", str(warning))
     for problem in situation.seen.problems:
-        yield Notice("ConfigDirInvalid", str(problem))
+        yield remarks.Notice("ConfigDirInvalid", str(problem))
     for key in comparison.foreign:
-        yield Notice("Foreign", f"{key.kind} {key.name} is not ours: kept")
+        yield remarks.Notice("Foreign", f"{key.kind} {key.name} is not ours: kept")
     for key in comparison.orphaned:
-        yield Notice("Orphaned", f"{key.kind} {key.name} is no longer in the source: kept, because of prune: none")
+        yield remarks.Notice(
+            "Orphaned", f"{key.kind} {key.name} is no longer in the source: kept, because of prune: none"
+        )
     yield from foreign_files(situation.look)
     if situation.remembered.rebuilt:
-        yield Notice("RecordRebuilt", situation.remembered.rebuilt)
-    yield Notice("NoStack", "no compose stack is configured: nothing to probe, no provisioner to run")
+        yield remarks.Notice("RecordRebuilt", situation.remembered.rebuilt)
+    yield remarks.Notice("NoStack", "no compose stack is configured: nothing to probe, no provisioner to run")
     finding = compatibility.without_observation(situation.requirement, strict=situation.rules.strict)
     if finding is not None and not finding.blocks:
-        yield Notice("NothingObservable", finding.message)
+        yield remarks.Notice("NothingObservable", finding.message)
     for change in comparison.changes:
         if change.effect is diff.Effect.NOT_CONVERGEABLE:
             verb = "changes" if change.after else "goes"
-            yield Notice(
+            yield remarks.Notice(
                 "NotConvergeable",
                 f"{change.key.kind} {change.key.name} {verb} here only; what exists already is never changed or "
                 "deleted: do that by hand",
             )
 
 
-def foreign_files(look: observed.Observed) -> Iterator[Notice]:
+def foreign_files(look: observed.Observed) -> Iterator[remarks.Notice]:
     """Files in CONFIG_DIR that are nobody's business here; looked up anew by every pass."""
     for name in look.foreign_files:
-        yield Notice("ForeignFile", f"{name} in CONFIG_DIR is not ours: kept")
+        yield remarks.Notice("ForeignFile", f"{name} in CONFIG_DIR is not ours: kept")
 
 
 def unchanged(

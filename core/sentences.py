@@ -10,8 +10,7 @@ from collections.abc import Iterator
 import pydantic
 import pydantic_core
 
-from core import grammar
-from core.problems import Finding, KeyPath
+from core import grammar, problems
 
 RULE = "rule"
 """The error type of a rule of our own: `broken` makes one."""
@@ -42,7 +41,7 @@ def broken(sentence: str) -> pydantic_core.PydanticCustomError:
     return pydantic_core.PydanticCustomError(RULE, "{sentence}", {"sentence": sentence})
 
 
-def findings(error: pydantic.ValidationError, document: object) -> Iterator[Finding]:
+def findings(error: pydantic.ValidationError, document: object) -> Iterator[problems.Finding]:
     """Every error as a finding. `document` is the value that was validated.
 
     What `core.structure` reports about any document (keys that are not text, lone surrogates) is not said twice.
@@ -55,9 +54,9 @@ def findings(error: pydantic.ValidationError, document: object) -> Iterator[Find
         if detail["type"] == "too_short" and detail["input"]:
             continue  # pydantic counts the valid members only; the others have their own findings
         if detail["type"] == "missing":
-            yield Finding(place[:-1], f"'{place[-1]}' is missing")
+            yield problems.Finding(place[:-1], f"'{place[-1]}' is missing")
         else:
-            yield Finding(place[:-1] if about_key else place, _sentence(detail), at_key=about_key)
+            yield problems.Finding(place[:-1] if about_key else place, _sentence(detail), at_key=about_key)
 
 
 def _sentence(detail: pydantic_core.ErrorDetails) -> str:
@@ -82,7 +81,7 @@ def _way_out(type_: str, value: object) -> str:
     return ", not null" if value is None else ""
 
 
-def _exists(document: object, path: KeyPath) -> bool:
+def _exists(document: object, path: problems.KeyPath) -> bool:
     for part in path:
         present = isinstance(document, dict) and part in document
         if not present and not (isinstance(document, list) and isinstance(part, int) and part < len(document)):

@@ -7,8 +7,7 @@ the rules after it (and digests, and rendering) may rely on the plain shape. The
 
 from collections.abc import Iterator
 
-from core import grammar
-from core.problems import Finding, KeyPath
+from core import grammar, problems
 
 DEEPEST = 64
 """contract.md section 4, Document validity: nesting."""
@@ -17,7 +16,7 @@ _WIDEST_INTEGER = 2**63
 _SCALARS = (bool, float, type(None))
 
 
-def findings(value: object, *, allowed_names: frozenset[str] | None = None) -> list[Finding]:
+def findings(value: object, *, allowed_names: frozenset[str] | None = None) -> list[problems.Finding]:
     """Everything in the value that no consumer's parser could take, in document order.
 
     With `allowed_names`, also every `${NAME}` that is not on the list, in values and keys (consumers.md GW11).
@@ -31,10 +30,10 @@ class _Walk:
     """One pass over one value; collects into `found`."""
 
     def __init__(self, allowed_names: frozenset[str] | None) -> None:
-        self.found: list[Finding] = []
+        self.found: list[problems.Finding] = []
         self._allowed_names = allowed_names
 
-    def visit(self, path: KeyPath, value: object) -> None:
+    def visit(self, path: problems.KeyPath, value: object) -> None:
         """Look at the value at `path` and at everything below."""
         if isinstance(value, str):
             self._visit_text(path, value, at_key=False)
@@ -48,7 +47,7 @@ class _Walk:
         elif not isinstance(value, _SCALARS):
             self._visit_rare(path, value)
 
-    def _visit_mapping(self, path: KeyPath, value: dict[object, object]) -> None:
+    def _visit_mapping(self, path: problems.KeyPath, value: dict[object, object]) -> None:
         for key, child in value.items():
             if not isinstance(key, str):
                 self._add(path, "has a key that is not text: quote it")
@@ -62,18 +61,18 @@ class _Walk:
             elif type(child) is not int or abs(child) >= _WIDEST_INTEGER:
                 self.visit((*path, key), child)
 
-    def _visit_text(self, path: KeyPath, text: str, *, at_key: bool) -> None:
+    def _visit_text(self, path: problems.KeyPath, text: str, *, at_key: bool) -> None:
         for sentence in _text_problems(text, self._allowed_names):
             self._add(path, sentence, at_key=at_key)
 
-    def _visit_rare(self, path: KeyPath, value: object) -> None:
+    def _visit_rare(self, path: problems.KeyPath, value: object) -> None:
         if not isinstance(value, int):
             self._add(path, "is not a plain value (a date, for example): quote it")
         elif abs(value) >= _WIDEST_INTEGER:
             self._add(path, "is a whole number of more than 64 bits: quote it if it is meant as text")
 
-    def _add(self, path: KeyPath, sentence: str, *, at_key: bool = False) -> None:
-        self.found.append(Finding(path, sentence, at_key=at_key))
+    def _add(self, path: problems.KeyPath, sentence: str, *, at_key: bool = False) -> None:
+        self.found.append(problems.Finding(path, sentence, at_key=at_key))
 
 
 def _text_problems(text: str, allowed_names: frozenset[str] | None) -> Iterator[str]:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from core import digest, items, observed, publishing
-from core.observed import Presence
 from manifests import atomic, errors
 
 LOCK_NAME = ".artifact-merge.lock"
@@ -34,7 +33,7 @@ def observe(path: Path) -> observed.Observed:
         with atomic.opened(path) as dir_fd:
             return look(dir_fd)
     except FileNotFoundError:
-        missing = observed.DocumentState(Presence.MISSING)
+        missing = observed.DocumentState(observed.Presence.MISSING)
         return observed.Observed(exists=False, documents=dict.fromkeys(items.Document, missing))
     except OSError as error:
         raise errors.ConfigDirError(path, error) from error
@@ -134,7 +133,7 @@ def _numbers(names: Iterable[str]) -> tuple[int, ...]:
 
 def _state(dir_fd: int, document: items.Document, blocked: str) -> observed.DocumentState:
     if blocked:
-        return observed.DocumentState(Presence.OBSTRUCTED, obstacle=blocked)
+        return observed.DocumentState(observed.Presence.OBSTRUCTED, obstacle=blocked)
     ours = is_our_link(dir_fd, document)
     try:
         file = atomic.read_regular(dir_fd, document.value, limit_bytes=items.MAX_DOCUMENT_BYTES)
@@ -142,7 +141,7 @@ def _state(dir_fd: int, document: items.Document, blocked: str) -> observed.Docu
         return _unreadable(error, ours=ours)
     in_generation = ours and visible_generation(dir_fd) is not None  # a foreign switch makes the link foreign too
     return observed.DocumentState(
-        Presence.LINK if in_generation else Presence.PLAIN,
+        observed.Presence.LINK if in_generation else observed.Presence.PLAIN,
         digest=digest.of_bytes(file.content),
         mtime_s=file.mtime_ns // 10**9,
     )
@@ -151,11 +150,11 @@ def _state(dir_fd: int, document: items.Document, blocked: str) -> observed.Docu
 def _unreadable(error: OSError, *, ours: bool) -> observed.DocumentState:
     """Behind our own link anything may be wrong: the next publish moves the link on. Elsewhere, only nothing may."""
     if ours:
-        return observed.DocumentState(Presence.DANGLING)
+        return observed.DocumentState(observed.Presence.DANGLING)
     if is_nothing(error):
-        return observed.DocumentState(Presence.MISSING)
+        return observed.DocumentState(observed.Presence.MISSING)
     said = error.strerror if isinstance(error, atomic.NotRegularError) else f"cannot be read: {errors.cause(error)}"
-    return observed.DocumentState(Presence.OBSTRUCTED, obstacle=said or "cannot be read")
+    return observed.DocumentState(observed.Presence.OBSTRUCTED, obstacle=said or "cannot be read")
 
 
 def _switch_obstacle(dir_fd: int) -> str:
