@@ -88,14 +88,7 @@ def _overrides(provenance: Mapping[items.ItemKey, desired.Provenance]) -> Iterab
     """
     for key, origin in provenance.items():
         if origin.overrides and key.kind not in items.DEFAULT_KINDS:
-            yield problems.Problem(
-                file=origin.file,
-                line=origin.line,
-                column=1 if origin.line else 0,
-                key=f"{key.kind} {key.name}",
-                message=f"entry {origin.entry} replaces the one of {', '.join(origin.overrides)}",
-                severity=problems.Severity.WARNING,
-            )
+            yield _warning(key, origin, f"entry {origin.entry} replaces the one of {', '.join(origin.overrides)}")
 
 
 def _routes_to_nowhere(
@@ -105,12 +98,11 @@ def _routes_to_nowhere(
     for key, item in wanted.items():
         target = items.ItemKey(items.Kind.FUNCTION, item.target)
         if key.kind is items.Kind.ROUTE and target not in wanted:
-            origin = provenance[key]
-            yield problems.Problem(
-                file=origin.file,
-                line=origin.line,
-                column=1 if origin.line else 0,
-                key=f"route {key.name}",
-                message=f"no entry defines the function {item.target!r} that this route calls",
-                severity=problems.Severity.WARNING,
-            )
+            message = f"no entry defines the function {item.target!r} that this route calls"
+            yield _warning(key, provenance[key], message)
+
+
+def _warning(key: items.ItemKey, origin: desired.Provenance, message: str) -> problems.Problem:
+    column = 1 if origin.line else 0
+    name = f"{key.kind} {key.name}"
+    return problems.Problem(origin.file, origin.line, column, name, message, problems.Severity.WARNING)
