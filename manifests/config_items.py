@@ -51,6 +51,9 @@ def _read(document: items.Document, content: bytes, allowed_names: frozenset[str
     parsed = yaml_text.parse(content, file=str(document), limits=LIMITS, as_consumer=True)
     if parsed.value is None and parsed.problems:
         return _Reading(damaged=True, readable=False, wrong=parsed.problems)
+    if parsed.value is None:
+        # Emptied, which is how a cut-off write ends (consumers.md GW5): says nothing about what was in it.
+        return _Reading(damaged=document is items.Document.FUNCTIONS, readable=False)
     checked = rules.check(document, parsed.value, allowed_names=allowed_names)
     located = places.located(
         checked.errors, file=str(document), shallow=parsed.positions, deep=lambda: parsed.positions

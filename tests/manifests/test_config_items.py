@@ -41,8 +41,6 @@ def test_a_missing_document_has_no_items_and_no_fault() -> None:
         pytest.param(Document.FUNCTIONS, GOOD[Document.FUNCTIONS] + b"functions: {}\n", id="functions-twice"),
         pytest.param(Document.FUNCTIONS, GOOD[Document.FUNCTIONS] + b"defaults: 5\n", id="defaults-no-mapping"),
         pytest.param(Document.FUNCTIONS, GOOD[Document.FUNCTIONS] + b'  5: {image: "r/x:1"}\n', id="a-name-no-text"),
-        pytest.param(Document.FUNCTIONS, b"", id="empty"),
-        pytest.param(Document.FUNCTIONS, b"# nothing\n", id="comment-only"),
         pytest.param(Document.FUNCTIONS, b"functions:\n", id="functions-null"),
         pytest.param(Document.ROUTING, GOOD[Document.ROUTING] + b"  - null\n", id="a-null-route"),
         pytest.param(
@@ -129,3 +127,12 @@ def test_the_key_of_a_place_is_told_without_values() -> None:
     told = " ".join(map(str, seen.problems))
     assert "functions.a.environment.TOKEN" in told
     assert items.Kind.FUNCTION in {key.kind for key in seen.items}
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n", b"~\n"])
+@pytest.mark.parametrize("document", list(Document))
+def test_gw5_an_emptied_document_says_nothing_about_what_was_in_it(document: Document, content: bytes) -> None:
+    seen = _read(document, content)
+    assert seen.unreadable == {document}
+    assert seen.damaged == ({document} if document is Document.FUNCTIONS else frozenset())
+    assert seen.problems == ()
