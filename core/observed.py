@@ -66,8 +66,8 @@ class ObservedItems:
 
     `invalid` are the keys of items that spoil more than themselves (they are never carried over into a publish).
     `damaged` are documents with a fault around their items, which no change of an item would mend. `unreadable` are
-    documents whose items could not be read at all: with a problem that says why, or emptied, or with nothing behind our own link.
-    `problems` says what is wrong.
+    documents whose items could not be read at all: with a problem that says why, or emptied, or with nothing behind
+    our own link. `problems` says what is wrong.
     """
 
     items: Mapping[vocabulary.ItemKey, vocabulary.Item]
