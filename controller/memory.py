@@ -3,7 +3,6 @@
 Turns an ended pass into conditions, history, events and holds; translates the state's failures at this boundary.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,10 @@ _ONCE = frozenset({"RecordRebuilt", "NotConvergeable", "ConfigDirInvalid"})
 
 
 class Memory:
-    """The record of one target. `place` is its CONFIG_DIR."""
+    """The record of one target."""
 
-    def __init__(self, directory: Path, *, place: Path, machine: clock.Clock, keep_applied: int) -> None:
+    def __init__(self, directory: Path, *, machine: clock.Clock, keep_applied: int) -> None:
         self._state = state.State(directory, now=machine.utc, keep_applied=keep_applied)
-        self._place = os.path.realpath(place)
         self._clock = machine
 
     def close(self) -> None:
@@ -31,14 +29,6 @@ class Memory:
         """The record. Raises `ControllerError`: written by a newer controller, or out of reach."""
         with _failures():
             return self._state.load(with_items=with_items)
-
-    def require_own(self, directory: Path) -> None:
-        """Refuse a state directory that was given by name and is about another CONFIG_DIR: what is owned there would
-        pass as owned here, and be pruned."""
-        known = self.load(with_items=False).place
-        if known not in ("", self._place):
-            text = f"state_dir {directory} is about the CONFIG_DIR {known}: give every target one of its own"
-            raise errors.ControllerError("SettingsInvalid", text)
 
     def applied_sets(self) -> tuple[record.AppliedSet, ...]:
         """Recorded sets, newest first, without their items."""
@@ -88,7 +78,6 @@ class Memory:
                     notes=tuple(str(notice) for notice in decision.notices if notice.code not in _ONCE),
                     holds=success.holds,
                     events=tuple(_events(success)),
-                    place=self._place,
                 )
             )
             for hold in before.holds:

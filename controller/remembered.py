@@ -17,7 +17,7 @@ class Success:
     """A pass that ended converged.
 
     `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
-    to those that stand; `events` are what happened to single things; `place` is the real path of CONFIG_DIR.
+    to those that stand; `events` are what happened to single things.
     """
 
     revision: str
@@ -33,7 +33,6 @@ class Success:
     notes: tuple[str, ...] = ()
     holds: tuple[record.Hold, ...] = ()
     events: tuple[history.Event, ...] = ()
-    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,6 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
     facts = replace(
         stored.facts,
         attempted_revision=success.revision,
-        place=success.place,
         pass_digest=success.pass_digest,
         notes=success.notes,
         newest_mtime_s=success.newest_mtime_s,

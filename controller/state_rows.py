@@ -103,7 +103,6 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
     facts = stored.facts
     return {
         "attempted_revision": facts.attempted_revision,
-        "place": facts.place,
         "pass_digest": facts.pass_digest,
         "notes": list(facts.notes),
         "newest_mtime_s": facts.newest_mtime_s,
@@ -133,7 +132,6 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
     conditions = [record.Condition(**row) for row in body["conditions"]]
     facts = record.Record(
         attempted_revision=body["attempted_revision"],
-        place=body["place"],
         pass_digest=body["pass_digest"],
         notes=tuple(body["notes"]),
         newest_mtime_s=body["newest_mtime_s"],

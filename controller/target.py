@@ -37,9 +37,7 @@ class Target:
         self.state_dir = configured.state_dir or configured.config_dir / ".controller"
         self.name = configured.name
         self.rules = policy.Policy(**dict(configured.policy))
-        self.memory = memory.Memory(
-            self.state_dir, place=self.config_dir, machine=machine, keep_applied=configured.keep_applied
-        )
+        self.memory = memory.Memory(self.state_dir, machine=machine, keep_applied=configured.keep_applied)
         self._settings = configured
         self._clock = machine
         self._interruption = interruption
@@ -72,8 +70,6 @@ class Target:
         try:
             with translate.failures():
                 lock.acquire()
-            if self._settings.state_dir is not None:
-                self.memory.require_own(self.state_dir)
             yield
         finally:
             if self._created:

@@ -67,15 +67,13 @@ class Condition:
 class Record:
     """Everything remembered of one target.
 
-    `place` is the real path of the CONFIG_DIR that it is about. `applied` is the live set, with items only when it was
-    loaded for comparing. `pass_digest` is the digest of every input of the last pass that ended converged (revision,
-    rules, policy); `notes` are the lines that pass reported besides "nothing to do" (warnings, foreign items).
-    `doubtful_generation` is one whose durability a failed fsync left in doubt: it is replaced by a new one, never
-    trusted.
+    `applied` is the live set, with items only when it was loaded for comparing. `pass_digest` is the digest of every
+    input of the last pass that ended converged (revision, rules, policy); `notes` are the lines that pass reported
+    besides "nothing to do" (warnings, foreign items). `doubtful_generation` is one whose durability a failed fsync left
+    in doubt: it is replaced by a new one, never trusted.
     """
 
     attempted_revision: str = ""
-    place: str = ""
     applied: AppliedSet | None = None
     pass_digest: str = ""
     notes: tuple[str, ...] = ()

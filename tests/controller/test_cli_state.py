@@ -189,20 +189,3 @@ def test_a_record_out_of_reach_is_not_taken_for_lost(shop: Shop) -> None:
     ended = command.as_nobody(shop, "reconcile", "--once", *shop.target)
     assert (ended.code, "failed (StateUnreadable): " in ended.err) == (1, True), ended.text
     assert command.visible(shop.config) == before
-
-
-def test_one_state_directory_serves_one_config_dir(shop: Shop) -> None:
-    """B8 in small: what is owned at one CONFIG_DIR must not pass as owned at another one."""
-    state = ("--state-dir", shop.folder / "state")
-    assert shop.reconcile(*state).code == 0
-    before = command.snapshot(shop.folder / "state")
-    other = shop.folder / "other"
-    refused = command.run("reconcile", "--once", "--source", shop.source, "--config-dir", other, *state)
-    assert refused.code == 78
-    assert "is about the CONFIG_DIR" in refused.err
-    assert not other.exists()
-    assert command.snapshot(shop.folder / "state") == before
-    link = shop.folder / "link"
-    link.symlink_to(shop.config)
-    again = command.run("reconcile", "--once", "--source", shop.source, "--config-dir", link, *state)
-    assert again.code == 0

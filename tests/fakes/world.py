@@ -82,7 +82,6 @@ class _Memory(memory.Memory):
     def __init__(self, store: MemoryState) -> None:
         self._state = cast("state.State", store)
         self._clock = clock.Clock()
-        self._place = "/config"
 
 
 @dataclass
