@@ -130,11 +130,11 @@ def compare(
 def _beside(
     seen: observed.ObservedItems, applied: Mapping[items.ItemKey, record.AppliedItem]
 ) -> Mapping[items.ItemKey, items.Item]:
-    """What CONFIG_DIR holds; of a document that cannot be read, the foreign items that it held last."""
+    """What CONFIG_DIR holds; of a document that cannot be read, the items that it held last."""
     lost = {
         key: part.item
         for key, part in applied.items()
-        if part.entry is None and key.kind.document in seen.unreadable and key not in seen.items
+        if key.kind.document in seen.unreadable and key not in seen.items
     }
     return {**seen.items, **lost} if lost else seen.items
 

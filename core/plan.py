@@ -158,9 +158,11 @@ def _outcome_of_changes(situation: situations.Situation, comparison: diff.Diff) 
     if situation.rollback:
         return Outcome.ROLLED_BACK
     applied = situation.remembered.applied
-    moved = applied is not None and applied.desired_digest not in ("", situation.wanted.digest)
+    if applied is None:
+        return Outcome.FIRST_PUBLISH
+    moved = applied.desired_digest not in ("", situation.wanted.digest)
     if moved or any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
-        return Outcome.SOURCE_CHANGED if situation.remembered.applied else Outcome.FIRST_PUBLISH
+        return Outcome.SOURCE_CHANGED
     return Outcome.DRIFTED if situation.rules.self_heal else Outcome.DRIFT_LEFT_ALONE
 
 

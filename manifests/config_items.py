@@ -70,7 +70,7 @@ def _read(document: items.Document, content: bytes, allowed_names: frozenset[str
     return _Reading(
         found=found,
         harmful=frozenset(_harmful(checked.parts, {owner for owner in owners if owner is not None})),
-        damaged=bool(twice) or None in owners,
+        damaged=bool(twice or parsed.refused) or None in owners,
         wrong=wrong,
     )
 

@@ -55,6 +55,8 @@ class Vocabulary(NamedTuple):
     sequence_start: type[Any]
     sequence_end: type[Any]
     resolve: Callable[[str], scalars.Scalar | scalars.Unclear] = scalars.resolve
+    last_wins: bool = False
+    """Whether the value of a key that comes twice is the last one, as the consumers' reader has it."""
 
 
 class Stop(Exception):
@@ -175,7 +177,9 @@ class Builder:
                 self._child(next_event(), path, "?")
             elif key in result:
                 self.report(event.start_mark, (*path, key), "a duplicate key")
-                self._child(next_event(), path, key)
+                value = self._child(next_event(), path, key)
+                if self._words.last_wins:
+                    result[key] = value
             else:
                 if recorded:
                     mark = event.start_mark

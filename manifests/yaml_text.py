@@ -67,7 +67,7 @@ def parse(
     except yaml_source.Refused as error:
         return Parsed(None, {}, ((),), (problems.Problem(file, error.line, error.column, "", str(error)),))
     next_event = libyaml.CParser(text).get_event
-    words = VOCABULARY._replace(resolve=scalars.resolve_as_consumer) if as_consumer else VOCABULARY
+    words = VOCABULARY._replace(resolve=scalars.resolve_as_consumer, last_wins=True) if as_consumer else VOCABULARY
     builder = yaml_builder.Builder(next_event, words, file=file, limits=limits, positions_depth=positions_depth)
     value: digest.Value = None
     last: tuple[problems.Problem, ...] = ()

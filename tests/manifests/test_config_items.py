@@ -136,3 +136,16 @@ def test_gw5_an_emptied_document_says_nothing_about_what_was_in_it(document: Doc
     assert seen.unreadable == {document}
     assert seen.damaged == ({document} if document is Document.FUNCTIONS else frozenset())
     assert seen.problems == ()
+
+
+@pytest.mark.parametrize(
+    "added", [b'  a: {image: "r/evil:1"}\n', b'  c: {image: !evil "r/c:1"}\n', b'  c: {image: "x", 5: y}\n']
+)
+def test_a_fault_of_the_text_inside_an_item_is_damage_too(added: bytes) -> None:
+    """The consumer takes the last of two equal keys, and may not get past a tag at all."""
+    assert _read(Document.FUNCTIONS, GOOD[Document.FUNCTIONS] + added).damaged == {Document.FUNCTIONS}
+
+
+def test_of_two_equal_keys_the_last_counts_as_for_the_consumer() -> None:
+    content = b'functions:\n  a: {image: "r/old"}\n  a: {image: "r/new"}\n'
+    assert "r/new" in _read(Document.FUNCTIONS, content).items[ItemKey(Kind.FUNCTION, "a")].text
