@@ -18,9 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from controller import cli, clock
+from tests.fakes import tools
 
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "e2e" / "artifacts" / "shop"
@@ -331,7 +330,7 @@ def locked(config: Path) -> Iterator[None]:
 def require_root() -> None:
     """Skip where no other user can be played, and nothing mounted."""
     if os.geteuid() != 0:
-        pytest.skip("becoming another user and mounting need root")
+        tools.absent("becoming another user and mounting need root")
 
 
 @contextlib.contextmanager
@@ -340,7 +339,7 @@ def mounted(folder: Path, options: str) -> Iterator[None]:
     require_root()
     ended = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", str(folder)], check=False)
     if ended.returncode:
-        pytest.skip("mounting a tmpfs is not allowed here")
+        tools.absent("mounting a tmpfs is not allowed here")
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from manifests import config_dir, merge_lock
+from tests.fakes import tools
 
 ROOT = Path(__file__).parents[2]
 NOW_S = 1_800_000_000.0
@@ -84,10 +85,10 @@ def child(code: str, path: Path, *, prefix: tuple[str, ...] = ()) -> Iterator["s
 
 def needs_pid_namespaces() -> None:
     if shutil.which("unshare") is None:
-        pytest.skip("unshare (util-linux) is not installed")
+        tools.absent("unshare (util-linux) is not installed")
     tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
-        pytest.skip(f"pid namespaces are not permitted here: {tried.stderr.strip()}")
+        tools.absent(f"pid namespaces are not permitted here: {tried.stderr.strip()}")
 
 
 def just_before_locking(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import strategies
 
 from manifests import beneath, source_errors
+from tests.fakes import tools
 
 PROJECT = Path(__file__).parents[2]
 SECRET = b"root:$6$sentinel-that-must-never-be-seen\n"
@@ -178,7 +179,7 @@ def _socket(path: Path) -> None:
 
 def _device(path: Path) -> None:
     if os.geteuid() != 0:
-        pytest.skip("only root can make a device")
+        tools.absent("only root can make a device")
     os.mknod(path, 0o20666, os.makedev(1, 5))  # the endless zeroes of /dev/zero
 
 
@@ -345,7 +346,7 @@ def test_g1_race_never_opens_the_outside(world: Path) -> None:
         shutil.which("strace") is None
         or subprocess.run([*command, "true"], check=False, capture_output=True).returncode
     ):
-        pytest.skip("strace is missing or may not trace here")
+        tools.absent("strace is missing or may not trace here")
     subprocess.run(
         [*command, sys.executable, "-c", _RACE, str(world), "300"],
         check=True,

@@ -18,6 +18,7 @@ import pytest
 
 from core import items
 from manifests import atomic, errors, generation
+from tests.fakes import tools
 from tests.fakes.config_dirs import (
     FUNCTIONS,
     NEW,
@@ -275,7 +276,7 @@ def mounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         try:
             subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", place], check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"a tmpfs cannot be mounted here (needs root and mount): {error}")
+            tools.absent(f"a tmpfs cannot be mounted here (needs root and mount): {error}")
         places.append(place)
         return place
 
