@@ -8,90 +8,25 @@ path in `controller.yml` begins at the folder of that file; one in a flag or a v
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pydantic
 import pydantic_settings
 
-from controller import errors, settings_environment, settings_errors, settings_values
-from core import policy, problems
+from controller import errors, settings_environment, settings_errors, settings_sections
+from core import problems
 from manifests import yaml_text
 
-_PATHS = (("source", "directory", "path"), ("config_dir",), ("state_dir",), ("secrets", "env_file"))
-"""Settings that are paths of this machine."""
-
-
-def _number_or(pattern: str, **bounds: float) -> pydantic.WithJsonSchema:
-    """The JSON Schema of a number that may also be written as text with its unit."""
-    return pydantic.WithJsonSchema({"anyOf": [{"type": "number", **bounds}, {"type": "string", "pattern": pattern}]})
-
-
-Duration = Annotated[
-    float,
-    pydantic.BeforeValidator(settings_values.seconds),
-    _number_or(r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$", minimum=0, maximum=settings_values.LONGEST_S),
-]
-Fraction = Annotated[
-    float,
-    pydantic.BeforeValidator(settings_values.fraction),
-    _number_or(r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$", minimum=0, maximum=1),
-]
-Place = Annotated[Path, pydantic.BeforeValidator(settings_values.not_empty)]
-Name = Annotated[
-    str,
-    pydantic.AfterValidator(settings_values.name),
-    pydantic.WithJsonSchema({"type": "string", "pattern": settings_values.NAME}),
-]
-Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(settings_values.listed)]
-
-
-class _Section(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
-
-
-class DirectorySource(_Section):
-    """A folder of artifacts."""
-
-    path: Place = pydantic.Field(description="a relative path begins at the folder of controller.yml")
-    allow_outside: bool = pydantic.Field(default=False, description="let artifact_root leave the source's folder")
-
-
-class Source(_Section):
-    """Where artifacts come from."""
-
-    directory: DirectorySource | None = None
-
-
-class Manifest(_Section):
-    """Which artifact.yml, and how it is read."""
-
-    path: str | None = pydantic.Field(default=None, description="relative to the source; else the only one below it")
-    project: str | None = None
-    env: str | None = None
-    require_ids: bool = True
-    max_bytes: int = pydantic.Field(default=8 * 1024 * 1024, gt=0, description="largest document that is read")
-    gateway_env: Names = pydantic.Field(
-        default=(), description="further NAMEs that ${NAME} in functions.yml may use; in a variable: A,B"
-    )
-
-
-class Secrets(_Section):
-    """Where required secrets are looked for besides the environment."""
-
-    env_file: Place | None = pydantic.Field(
-        default=None, description="KEY=value lines; a relative path begins at the folder of controller.yml"
-    )
-
-
-class PolicySettings(_Section):
-    """What the operator allows; see core.policy."""
-
-    strict: bool = False
-    prune: policy.Prune = policy.Prune.OWNED
-    self_heal: bool = True
-    publish: policy.PublishMode = policy.PublishMode.GENERATION
-    max_removed: Fraction = 0.5
-    allow_empty: bool = False
+_PATHS = (
+    ("source", "directory", "path"),
+    ("config_dir",),
+    ("state_dir",),
+    ("secrets", "env_file"),
+    ("stack", "compose_files"),
+    ("stack", "env_file"),
+    ("stack", "project_directory"),
+)
+"""Settings that are paths of this machine, or lists of them."""
 
 
 class Settings(pydantic_settings.BaseSettings):
@@ -107,19 +42,26 @@ class Settings(pydantic_settings.BaseSettings):
         title="controller.yml",
     )
 
-    name: Name = "default"
-    source: Source = Source()
-    manifest: Manifest = Manifest()
-    config_dir: Place | None = pydantic.Field(
+    name: settings_sections.Name = "default"
+    source: settings_sections.Source = settings_sections.Source()
+    manifest: settings_sections.Manifest = settings_sections.Manifest()
+    config_dir: settings_sections.Place | None = pydantic.Field(
         default=None, description="CONFIG_DIR; a relative path begins at the folder of controller.yml"
     )
-    state_dir: Place | None = pydantic.Field(
+    state_dir: settings_sections.Place | None = pydantic.Field(
         default=None,
         description="default CONFIG_DIR/.controller; a relative path begins at the folder of controller.yml",
     )
-    secrets: Secrets = Secrets()
-    policy: PolicySettings = PolicySettings()
-    lock_wait: Duration = pydantic.Field(default=30.0, description="how long to wait for another controller")
+    secrets: settings_sections.Secrets = settings_sections.Secrets()
+    stack: settings_sections.Stack = settings_sections.Stack()
+    registry: settings_sections.RegistrySettings = settings_sections.RegistrySettings()
+    images: settings_sections.Images = settings_sections.Images()
+    docker: settings_sections.Docker = settings_sections.Docker()
+    deadlines: settings_sections.Deadlines = settings_sections.Deadlines()
+    policy: settings_sections.PolicySettings = settings_sections.PolicySettings()
+    lock_wait: settings_sections.Duration = pydantic.Field(
+        default=30.0, description="how long to wait for another controller"
+    )
     keep_applied: int = pydantic.Field(default=10, ge=1, le=1000, description="document sets kept for rollback")
 
     @classmethod
@@ -193,8 +135,13 @@ def _from_its_folder(document: dict[str, Any], folder: Path) -> dict[str, Any]:
         branch: Any = document
         for part in sections:
             branch = branch.get(part) if isinstance(branch, dict) else None
-        if isinstance(branch, dict) and isinstance(branch.get(last), str) and branch[last]:
-            branch[last] = str(folder / branch[last])
+        if not isinstance(branch, dict):
+            continue
+        given = branch.get(last)
+        if isinstance(given, str) and given:
+            branch[last] = str(folder / given)
+        elif isinstance(given, list):
+            branch[last] = [str(folder / one) if isinstance(one, str) and one else one for one in given]
     return document
 
 

@@ -16,7 +16,12 @@ Known = Mapping[str, tuple[str, ...]]
 """Every variable that sets something, with the path of its setting."""
 
 ENV_PREFIX = "CONTROLLER_"
-CONTRACT_NAMES = {"CONFIG_DIR": ("config_dir",)}
+CONTRACT_NAMES = {
+    "CONFIG_DIR": ("config_dir",),
+    "CONTAINER_REGISTRY": ("registry", "runtime"),
+    "HOST_REGISTRY_ADDR": ("registry", "host"),
+    "ESB_TAG": ("registry", "base_tag"),
+}
 """The contract's own variable names, read with less weight than `CONTROLLER_…` (design.md section 9)."""
 
 

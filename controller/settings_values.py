@@ -57,3 +57,21 @@ def name(value: str) -> str:
 def listed(value: object) -> object:
     """A list, or its items separated by commas, as a variable has them."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def registry(value: str) -> str:
+    """``registry:5010`` or ``ghcr.io/team``, without a slash at its end. Raises `ValueError`."""
+    cut = value.strip().rstrip("/")
+    if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:/[a-z0-9._-]+)*", cut) is None:
+        raise ValueError("write HOST, HOST:PORT or HOST:PORT/PATH, without a scheme, user or password")
+    return cut
+
+
+def pairs(value: object) -> object:
+    """A mapping, or ``A=1,B=2``, as a variable has it. Raises `ValueError`."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if any("=" not in part or part.startswith("=") for part in parts):
+        raise ValueError("write NAME=VALUE,NAME=VALUE")
+    return dict(part.split("=", 1) for part in parts)

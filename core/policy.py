@@ -25,11 +25,30 @@ class PublishMode(StrEnum):
     FILES = "files"
 
 
+class Provision(StrEnum):
+    """When the provisioner is run again (contract.md section 8)."""
+
+    ON_CHANGE = "on-change"
+    """When resources changed, or the last run failed."""
+    ALWAYS = "always"
+    """In every pass."""
+
+
+class Pin(StrEnum):
+    """How the published `image` of a function that is built here names its image."""
+
+    DIGEST = "digest"
+    """``repository:tag@sha256:…``: new code changes the configuration, and a rollback brings the old code back."""
+    TAG = "tag"
+    """As functions.yml has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The operator's choices. `max_removed` is the fraction of owned items that one plan may remove (0.5 is 50 %)."""
 
     strict: bool = False
+    provision: Provision = Provision.ON_CHANGE
     prune: Prune = Prune.OWNED
     self_heal: bool = True
     publish: PublishMode = PublishMode.GENERATION
@@ -40,7 +59,8 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Permissions:
     """What was allowed for this one pass: `shrink` names a revision (or a prefix of it) whose removals are wanted;
-    `skip_images` says that somebody else builds the images."""
+    `skip_images` says that somebody else builds the images; `rebuild` that every one is built anew, without cache."""
 
     shrink: str = ""
     skip_images: bool = False
+    rebuild: bool = False

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller import clock, errors, report, settings, translate
+from controller import clock, errors, report, settings, settings_sections, translate
 from core import grammar, runtime_config, secrets
 from core import problems as found
 from manifests import checkout, discovery, fingerprint, sync_ids, yaml_builder
@@ -44,7 +44,7 @@ def locate(configured: settings.Settings) -> checkout.Source:
     return checkout.Source(source.path, manifest, source.allow_outside)
 
 
-def require_asked(found: checkout.Checkout, wanted: settings.Manifest) -> None:
+def require_asked(found: checkout.Checkout, wanted: settings_sections.Manifest) -> None:
     """The manifest that was read must be of the project and environment that were asked for, however it was found: a
     manifest that is named, or that changed since it was chosen, is looked at no other way.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import errors, settings, translate
+from controller import errors, settings, settings_sections, translate
 from controller.sources import directory
 from manifests import checkout, fingerprint, source_errors, yaml_builder
 from tests.fakes.command import Shop
@@ -36,7 +36,7 @@ def _found(root: Path, *, allow_outside: bool = False) -> checkout.Checkout:
 def test_a_named_manifest_must_be_the_one_that_is_asked_for(
     shop: Shop, project: str | None, env: str | None, words: str
 ) -> None:
-    wanted = settings.Manifest(path="./artifact.yml", project=project, env=env)
+    wanted = settings_sections.Manifest(path="./artifact.yml", project=project, env=env)
     with pytest.raises(errors.ControllerError) as refused:
         directory.require_asked(_found(shop.source), wanted)
     assert refused.value.reason == "NoManifest"
@@ -45,7 +45,9 @@ def test_a_named_manifest_must_be_the_one_that_is_asked_for(
 
 @pytest.mark.parametrize(("project", "env"), [(None, None), ("shop", None), (None, "demo"), ("shop", "demo")])
 def test_what_is_not_asked_for_may_be_anything(shop: Shop, project: str | None, env: str | None) -> None:
-    directory.require_asked(_found(shop.source), settings.Manifest(path="artifact.yml", project=project, env=env))
+    directory.require_asked(
+        _found(shop.source), settings_sections.Manifest(path="artifact.yml", project=project, env=env)
+    )
 
 
 # Nothing below an artifact root is written
@@ -119,7 +121,7 @@ def test_a_source_is_validated_within_its_own_bounds(shop: Shop) -> None:
 )
 def test_larger_documents_may_hold_more_values(max_bytes: int, max_values: int) -> None:
     """docs/adr/0008: the cap on values grows with the cap on bytes, and is the usual one otherwise."""
-    configured = settings.Settings.model_construct(manifest=settings.Manifest(max_bytes=max_bytes))
+    configured = settings.Settings.model_construct(manifest=settings_sections.Manifest(max_bytes=max_bytes))
     assert directory.rules(configured).limits == yaml_builder.Limits(max_bytes=max_bytes, max_values=max_values)
 
 
@@ -129,8 +131,8 @@ def test_a_manifest_is_chosen_within_the_configured_size(shop: Shop) -> None:
     (shop.source / "staging" / "artifact.yml").write_text("project: shop\nenv: staging\nmode: docker\n#" + "#" * 5000)
 
     def locate(max_bytes: int) -> checkout.Source:
-        source = settings.Source(directory=settings.DirectorySource(path=shop.source))
-        wanted = settings.Manifest(env="staging", max_bytes=max_bytes)
+        source = settings_sections.Source(directory=settings_sections.DirectorySource(path=shop.source))
+        wanted = settings_sections.Manifest(env="staging", max_bytes=max_bytes)
         return directory.locate(settings.Settings.model_construct(source=source, manifest=wanted))
 
     assert locate(6000).manifest == "staging/artifact.yml"
@@ -170,7 +172,7 @@ def test_secret_names_come_from_both_places(tmp_path: Path, monkeypatch: pytest.
     file = tmp_path / "secrets.env"
     file.write_text("export FROM_FILE=hunter2\n")
     monkeypatch.setitem(os.environ, "FROM_ENVIRONMENT", "hunter2")
-    configured = settings.Settings.model_construct(secrets=settings.Secrets(env_file=file))
+    configured = settings.Settings.model_construct(secrets=settings_sections.Secrets(env_file=file))
     found = directory.secret_names(configured)
     assert {"FROM_FILE", "FROM_ENVIRONMENT"} <= found
     assert not any("hunter2" in name for name in found)

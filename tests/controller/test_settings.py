@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller import errors, settings
+from controller import errors, settings, settings_sections
 from tests.fakes import command
 
 FULL = """\
@@ -62,7 +62,7 @@ def test_defaults_are_the_documented_ones() -> None:
     assert found.config_dir is None
     assert found.lock_wait == 30
     assert found.keep_applied == 10
-    assert found.policy == settings.PolicySettings()
+    assert found.policy == settings_sections.PolicySettings()
     assert (found.policy.max_removed, found.policy.prune, found.policy.self_heal) == (0.5, "owned", True)
 
 

@@ -33,8 +33,15 @@ def _item(text: str, value: object) -> items.Item:
     return items.Item(items.ItemKey(items.Kind(kind), name), digest.of_value(str(value)), f"{name}: {value}\n", line=3)
 
 
-def _policy(prune: str = "owned", publish: str = "generation", **switches: bool) -> policy.Policy:
-    return policy.Policy(prune=policy.Prune(prune), publish=policy.PublishMode(publish), **switches)
+def _policy(
+    prune: str = "owned", publish: str = "generation", provision: str = "on-change", **switches: bool
+) -> policy.Policy:
+    return policy.Policy(
+        prune=policy.Prune(prune),
+        publish=policy.PublishMode(publish),
+        provision=policy.Provision(provision),
+        **switches,
+    )
 
 
 def _situation(case: dict[str, Any]) -> situations.Situation:

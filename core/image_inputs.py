@@ -1,0 +1,91 @@
+"""What a function's image is made from, and what is known of the image itself (contract.md section 5).
+
+Owns the input digest: two builds with the same one would give the same program, so the second is never made. Decides
+nothing: `core.image_work` compares inputs with what registry and engine hold.
+"""
+
+from dataclasses import dataclass
+
+from core import digest
+
+LABEL_INPUT = "artifact-controller.input"
+LABEL_REVISION = "org.opencontainers.image.revision"
+LABEL_ENTRY = "artifact-controller.entry"
+LABEL_FUNCTION = "artifact-controller.function"
+"""Labels on every image that is built here. Only the first is ever read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """An image that a Dockerfile starts from or copies from: its reference as the build host sees it, and the digest
+    that this reference stands for now (of the registry's manifest, or of the engine's image)."""
+
+    reference: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInput:
+    """Everything that decides one image.
+
+    `image` is the reference as functions.yml has it (the runtime pulls it), always with a tag; `target` is the same
+    as the build host pushes it. `context_digest` covers names, modes and bytes of the build context. `dockerfile` is
+    the rewritten text. `arguments` are build arguments, sorted by name. `file` is the Dockerfile as the user would
+    type it, for messages.
+    """
+
+    function: str
+    entry: str
+    image: str
+    target: str
+    context_digest: str
+    dockerfile: str
+    bases: tuple[Base, ...] = ()
+    platform: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+    file: str = ""
+
+    @property
+    def digest(self) -> str:
+        """The input digest. The function's name counts (it is a path of the context); tags and registries do not."""
+        return digest.of_parts(
+            (
+                "image-input-1",
+                self.function,
+                self.context_digest,
+                self.dockerfile,
+                str(len(self.bases)),
+                *(part for base in self.bases for part in (base.reference, base.digest)),
+                self.platform,
+                *(part for argument in self.arguments for part in argument),
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ImageLook:
+    """What registry and engine hold for one input, as `controller.probes.images` found it.
+
+    `tag_digest` is the manifest digest that `target` names in the registry now, "" when there is no such tag.
+    `tag_input` is the input digest that this manifest is labelled with (from the record, the engine or the registry),
+    "" when it has none. `engine_image` is the id of an image in the engine that is labelled with this input, "" when
+    there is none. `reachable` is False when the registry did not answer: then `tag_digest` says nothing.
+    """
+
+    tag_digest: str = ""
+    tag_input: str = ""
+    engine_image: str = ""
+    reachable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """An image that was made or found, as the record keeps it: what the next pass looks at before it reads anything.
+    `digest` is the one of the manifest in the registry."""
+
+    function: str
+    image: str
+    target: str
+    input_digest: str
+    digest: str
+    bases: tuple[Base, ...] = ()
