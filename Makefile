@@ -12,15 +12,15 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit bench lock schema format compiled clean
+.PHONY: help demo test lint types layers unit e2e engine engine-stop sandbox sandbox-stop bench lock schema format compiled clean
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) compiled ## Run the main job on the sample artifact: publish, change, drift, healing, undo
 	@$(BIN)/python e2e/scripts/demo.py
 
-test: lint types layers unit ## Run every check that CI runs
+test: lint types layers unit e2e ## Run every check that CI runs
 
 lint: $(READY) ## Check style and formatting (ruff)
 	$(BIN)/ruff check .
@@ -35,8 +35,24 @@ layers: $(READY) ## Check who imports whom (import-linter)
 unit: $(READY) compiled ## Run the tests (pytest); more arguments with ARGS="..."
 	$(BIN)/python -m pytest -n 2 --dist=loadgroup $(ARGS)
 
+e2e: $(READY) compiled ## Run the end-to-end tests on an engine; without one they are skipped, and say so
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS) e2e
+
+engine: $(READY) ## Install and start a Docker engine below .engine (Debian, as root), unless one answers
+	@$(BIN)/python -m e2e.scripts.engine install
+	@$(BIN)/python -m e2e.scripts.engine start
+
+sandbox: $(READY) ## Start a stack to try the controller on, with the sample artifact, in ./sandbox; wants an engine
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m e2e.scripts.sandbox up
+
+sandbox-stop: $(READY) ## Remove that stack; the folder stays
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m e2e.scripts.sandbox down
+
+engine-stop: $(READY) ## Stop that engine
+	@$(BIN)/python -m e2e.scripts.engine stop
+
 bench: $(READY) compiled ## Measure on generated trees and print the table of docs/performance.md
-	$(BIN)/python bench/run.py $(ARGS)
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && PYTHONPATH=. $(BIN)/python bench/run.py $(ARGS)
 
 lock: $(READY) ## Bring requirements.lock up to date with pyproject.toml; ARGS=--upgrade for the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \

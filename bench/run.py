@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import engine
 import trees
 
 CONTROLLER = Path(sys.executable).with_name("controller")
@@ -48,6 +49,11 @@ def main() -> int:
         print("| case | must reach | fastest | median | peak memory |\n| --- | --- | --- | --- | --- |")
         for row in bench.rows(quick=chosen.quick):
             print(row, flush=True)
+    print(
+        "\nWith an engine:\n\n| case | must reach | fastest | median | peak memory |\n| --- | --- | --- | --- | --- |"
+    )
+    for row in engine.rows(chosen.runs):
+        print(row, flush=True)
     return 0
 
 

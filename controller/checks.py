@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller import clock, errors, settings, target, translate
+from controller import clock, compose_stack, errors, settings, target, translate
 from controller.sources import directory
 from core import observed
 from manifests import atomic, merge_lock
@@ -186,7 +186,8 @@ def _source(configured: settings.Settings, *, skip_images: bool) -> Iterator[Che
     if configured.config_dir is not None:
         with target.Target(configured) as opened:
             yield _secrets(opened.fetch().missing_secrets)
-            yield _images([name for _, name in opened.read().builds], skip_images=skip_images)
+            built = () if skip_images else tuple(name for _, name in opened.read().builds)
+        yield from _docker(configured, built)
 
 
 def _secrets(missing: tuple[str, ...]) -> Check:
@@ -195,9 +196,20 @@ def _secrets(missing: tuple[str, ...]) -> Check:
     return Check("secrets", OK, "every required one is set")
 
 
-def _images(built: list[str], *, skip_images: bool) -> Check:
-    """A pass neither builds nor pushes images; it must be told that somebody else does."""
-    if built and not skip_images:
-        detail = f"to be built from a Dockerfile: {', '.join(built)}"
-        return Check("images", FAIL, detail, errors.MEANINGS["DockerUnavailable"].hint)
-    return Check("images", OK, f"{len(built)} built by somebody else" if built else "none to build")
+def _docker(configured: settings.Settings, built: tuple[str, ...]) -> Iterator[Check]:
+    """The engine and the pieces that this target needs of it; nothing is asked of a target that needs none."""
+    stack = compose_stack.ComposeStack(configured, configured.config_dir or Path())
+    if not (stack.configured or built):
+        yield Check("docker", OK, "not needed: no stack is configured, and there is no image to build")
+        return
+    from controller import docker
+
+    wanted = [docker.Piece.ENGINE]
+    wanted += [docker.Piece.BUILDX] if built else []
+    wanted += [docker.Piece.COMPOSE] if stack.provisions else []
+    try:
+        stack.engine.preflight(wanted)
+    except errors.ControllerError as error:
+        yield Check("docker", FAIL, error.message, "install or start what is missing, or give this user access to it")
+        return
+    yield Check("docker", OK, f"{stack.engine.address}: {', '.join(wanted)}; {len(built)} images to build")

@@ -25,6 +25,8 @@ _COMMANDS = {
     "diff": ("controller.commands.diff", "Show what reconcile would do, and why; change nothing."),
     "deploy": ("controller.commands.deploy", "Apply one artifact to one directory, without a source."),
     "manifest": ("controller.commands.manifest", "Check, complete and find artifact.yml files."),
+    "probe": ("controller.commands.probe", "Show the running stack, and whether it can take the artifact."),
+    "provision": ("controller.commands.provision", "Run the provisioner of a stack once."),
     "status": ("controller.commands.status", "What is live, what was tried, and the conditions."),
     "history": ("controller.commands.history", "What was applied and what failed, newest first."),
     "events": ("controller.commands.events", "What happened to single things, newest first."),

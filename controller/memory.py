@@ -3,7 +3,7 @@
 Turns an ended pass into conditions, history, events and holds; translates the state's failures at this boundary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,9 +58,8 @@ class Memory:
     def succeed(self, success: world.Success) -> None:
         """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
         decision, acted = success.decision, success.acted
-        result = conditions.Result(
-            True, decision.outcome, success.message, decision.revision, None if success.rollback else True
-        )
+        read = None if success.rollback else True
+        result = conditions.Result(True, decision.outcome, success.message, decision.revision, read, success.stack)
         with _failures():
             before = self._state.load(with_items=False)
             self._state.record_success(
@@ -78,20 +77,35 @@ class Memory:
                     notes=tuple(str(notice) for notice in decision.notices if notice.code not in _ONCE),
                     holds=success.holds,
                     events=tuple(_events(success)),
+                    images=success.images,
+                    base_tag=success.base_tag,
                 )
             )
             for hold in before.holds:
                 if not success.rollback or hold.revision == decision.revision:
                     self._state.release(hold.revision)
 
-    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None) -> None:
+    def fail(self, failure: world.Failure) -> None:
         """A pass ended otherwise."""
+        revision, reason, message = failure.revision, failure.reason, failure.message
         looked = True if revision or reason == "ArtifactInvalid" else None
-        result = conditions.Result(False, reason, message, revision, looked)
+        result = conditions.Result(False, reason, message, revision, looked, failure.stack)
         with _failures():
             before = self._state.load(with_items=False)
             after = conditions.after(result, before.conditions, now=clock.iso(self._clock.utc()))
-            self._state.record_failure(remembered.Failure(revision, reason, message, after, doubtful))
+            self._state.record_failure(remembered.Failure(revision, reason, message, after, failure.doubtful))
+
+    def provisioned(self, resources_digest: str) -> None:
+        """The provisioner ran: what it made true, or `core.provisioning.FAILED`."""
+        with _failures():
+            self._state.record_provision(resources_digest)
+
+    def note_stack(self, seen: Mapping[str, conditions.Statement], before: record.Record) -> None:
+        """Write down what a look at the stack says, if that is new."""
+        after = conditions.after_look(seen, before.conditions, now=clock.iso(self._clock.utc()))
+        if after != before.conditions:
+            with _failures():
+                self._state.record_conditions(after)
 
     def suspend(self, suspension: record.Suspension) -> None:
         """Refuse every pass from now on."""

@@ -42,7 +42,7 @@ def failure_lines(
 ) -> list[str]:
     """A failure as people read it: every place, the lines that explain it, then the sentence and the way out."""
     return [
-        *(f"{problem.severity}: {problem}" for problem in found),
+        *(line for problem in found for line in f"{problem.severity}: {problem}".split("\n")),
         *above,
         f"failed ({reason}): {message}",
         f"hint: {errors.MEANINGS[reason].hint}",

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from core import diff, digest, field_changes, items, plan
+from core import diff, digest, field_changes, image_work, items, plan
 from manifests import yaml_text
 
 MOST_LINES = 40
@@ -28,6 +28,10 @@ def lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
             yield f"      {_field_line(field)}"
     if len(shown) < len(changes):
         yield f"  … and {len(changes) - len(shown)} more (-v shows all)"
+    for work in decision.images:
+        yield _image_line(work)
+    if decision.provision is not None:
+        yield f"> provisioner  {decision.provision}"
     for blocker in decision.blockers:
         yield f"! {blocker.reason}: {blocker.message}"
     yield summary(decision)
@@ -43,9 +47,22 @@ def summary(decision: plan.Plan) -> str:
     )
     if drifted:
         text += f" ({drifted} drifted)"
+    built = sum(work.need is image_work.Need.BUILD for work in decision.images)
+    if decision.images:
+        text += f" · {built} image{'' if built == 1 else 's'} to build, {len(decision.images)} to push"
+    if decision.provision is not None:
+        text += " · provisioner will run"
     if decision.blockers:
         return f"{text} · blocked: {', '.join(blocker.reason for blocker in decision.blockers)}"
     return f"{text} · {decision.outcome}" + ("" if decision.actions else ": nothing to do")
+
+
+def _image_line(work: image_work.Work) -> str:
+    """What is made and why. What comes out is told by the function's own line, once its digest is known."""
+    cause = diff.Cause.DRIFT if work.why in image_work.DRIFT else diff.Cause.CHANGE
+    steps = "build and push" if work.need is image_work.Need.BUILD else "push"
+    origin = f"{work.wanted.entry} function {work.wanted.function}"
+    return f"* image {work.wanted.target}  {cause}: {work.why}, {steps}  [{origin}]"
 
 
 def payload(decision: plan.Plan) -> dict[str, Any]:
@@ -55,6 +72,19 @@ def payload(decision: plan.Plan) -> dict[str, Any]:
         "outcome": str(decision.outcome),
         "publishes": decision.publishes,
         "changes": [_change_payload(change) for change in decision.comparison.changes],
+        "images": [
+            {
+                "function": work.wanted.function,
+                "entry": work.wanted.entry,
+                "target": work.wanted.target,
+                "input_digest": work.wanted.digest,
+                "before": work.before,
+                "need": str(work.need),
+                "reason": str(work.why),
+            }
+            for work in decision.images
+        ],
+        "provision": None if decision.provision is None else str(decision.provision),
         "foreign": [_key(key) for key in decision.comparison.foreign],
         "orphaned": [_key(key) for key in decision.comparison.orphaned],
         "adopted": [_key(key) for key in decision.comparison.adopted],

@@ -1,45 +1,97 @@
 """From the world to a plan: gathers what `core.plan` decides from. Shared by `reconcile`, `diff` and `rollback`; writes
 nothing."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from controller import errors, failpoints
 from controller import world as worlds
-from core import desired, digest, observed, plan, record
+from core import desired, digest, image_work, observed, plan, policy, record, stack
 from core import situation as situations
+from manifests import pinning
 
 
-def pass_digest(fetched: worlds.Fetched, request: worlds.Request) -> str:
-    """Covers everything that a converged pass depended on besides CONFIG_DIR and the record."""
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a pass saw before it read anything."""
+
+    fetched: worlds.Fetched
+    look: observed.Observed
+    running: stack.Stack
+
+
+def sight(world: worlds.World, request: worlds.Request, look: observed.Observed) -> Sight:
+    """Resolve the source and probe the stack."""
+    fetched = world.fetch()
+    failpoints.reach(failpoints.Step.FETCHED)
+    running = world.probe(fetched, images=not request.allowed.skip_images)
+    failpoints.reach(failpoints.Step.PROBED)
+    return Sight(fetched, look, running)
+
+
+def in_sync(world: worlds.World, request: worlds.Request, seen: Sight, remembered: record.Record) -> bool:
+    """Whether the pass can stop here: nothing that the last converged pass depended on has moved."""
+    always = world.provisions() and request.rules.provision is policy.Provision.ALWAYS
+    return (
+        request.saved is None
+        and not request.allowed.rebuild
+        and not always
+        and plan.unchanged(seen.look, remembered, pass_digest(seen, request), mode=request.rules.publish)
+        and (request.allowed.skip_images or world.images_unmoved(remembered))
+    )
+
+
+def pass_digest(seen: Sight, request: worlds.Request) -> str:
+    """Covers everything that a converged pass depended on besides CONFIG_DIR, the images and the record."""
     return digest.of_parts(
         (
-            fetched.revision,
-            fetched.rules_digest,
+            seen.fetched.revision,
+            seen.fetched.rules_digest,
             repr(request.rules),
             repr(request.allowed.skip_images),
-            *fetched.missing_secrets,
+            seen.running.fingerprint,
+            *seen.fetched.missing_secrets,
         )
     )
 
 
 def decide(
-    world: worlds.World, request: worlds.Request, fetched: worlds.Fetched, look: observed.Observed
+    world: worlds.World, request: worlds.Request, seen: Sight, *, made: tuple[image_work.Work, ...] = ()
 ) -> situations.Situation:
-    """Read everything: the entries' documents, CONFIG_DIR's items, the applied set."""
+    """Read everything: the entries' documents, CONFIG_DIR's items, the applied set, the images. `made` are those that
+    this pass has made already: they are looked at again, and none of them may be missing now."""
     wanted = world.read()
     failpoints.reach(failpoints.Step.PARSED)
     remembered = world.remember(with_items=True)
+    rebuild = request.allowed.rebuild and not made
+    built = worlds.Images() if request.allowed.skip_images else world.images(wanted, remembered, rebuild=rebuild)
+    failpoints.reach(failpoints.Step.IMAGES_SEEN)
+    if made:
+        _require_made(built)
+    look = world.look() if made else seen.look
     return situations.Situation(
-        wanted=wanted,
+        wanted=pinning.pin(wanted, built.pins) if built.pins else wanted,
         look=look,
         seen=world.seen(look, remembered),
         remembered=remembered,
         rules=request.rules,
         allowed=request.allowed,
-        requirement=fetched.requirement,
-        missing_secrets=fetched.missing_secrets,
-        pass_digest=pass_digest(fetched, request),
+        requirement=seen.fetched.requirement,
+        missing_secrets=seen.fetched.missing_secrets,
+        pass_digest=pass_digest(seen, request),
+        running=seen.running,
+        images=built.works,
+        made=made,
+        obstacles=built.obstacles,
+        provisioner=world.provisions(),
     )
+
+
+def _require_made(built: worlds.Images) -> None:
+    """What is published names only digests that the registry holds at that time (faults.md H10)."""
+    missing = [work.wanted for work in built.works if work.need is not image_work.Need.NOTHING]
+    if missing:
+        names = ", ".join(f"{one.target} (function {one.function})" for one in missing)
+        raise errors.ControllerError("ImagePushFailed", f"pushed, but the registry does not show it: {names}")
 
 
 def decide_rollback(
@@ -65,6 +117,7 @@ def decide_rollback(
         rules=request.rules,
         allowed=replace(request.allowed, shrink=target.revision),
         rollback=True,
+        provisioner=world.provisions(),
     )
 
 

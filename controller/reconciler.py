@@ -18,16 +18,19 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
             failpoints.reach(failpoints.Step.REMEMBERED)
             look = world.look()
             failpoints.reach(failpoints.Step.OBSERVED)
-            fetched = world.fetch()
-            revision = fetched.revision
-            failpoints.reach(failpoints.Step.FETCHED)
-            inputs = planning.pass_digest(fetched, request)
-            if request.saved is None and plan.unchanged(look, remembered, inputs, mode=request.rules.publish):
+            seen = planning.sight(world, request, look)
+            revision = seen.fetched.revision
+            if planning.in_sync(world, request, seen, remembered):
+                world.note_conditions(remembered)
                 return report.in_sync(remembered, look)
-            situation = planning.decide(world, request, fetched, look)
+            situation = planning.decide(world, request, seen)
             decision = plan.make(situation)
             planning.refuse_moved_plan(request, decision)
             failpoints.reach(failpoints.Step.PLANNED)
+            if decision.makes_images:
+                made = executor.make_images(world, decision, situation)
+                situation = planning.decide(world, request, seen, made=made)
+                decision = plan.make(situation)
             return executor.carry_out(world, decision, situation)
     except errors.ControllerError as error:
         return executor.failed(world, error, revision)
@@ -35,5 +38,4 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
 
 def plan_once(world: worlds.World, request: worlds.Request) -> plan.Plan:
     """What `reconcile_once` would do, without lock and without writing anything. Raises `ControllerError`."""
-    look = world.look()
-    return plan.make(planning.decide(world, request, world.fetch(), look))
+    return plan.make(planning.decide(world, request, planning.sight(world, request, world.look())))

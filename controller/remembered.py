@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller import clock, history
-from core import items, record
+from core import image_inputs, items, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,8 @@ class Success:
     """A pass that ended converged.
 
     `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
-    to those that stand; `events` are what happened to single things.
+    to those that stand; `events` are what happened to single things. `images` and `base_tag` are None where this pass
+    says nothing of them.
     """
 
     revision: str
@@ -33,6 +34,8 @@ class Success:
     notes: tuple[str, ...] = ()
     holds: tuple[record.Hold, ...] = ()
     events: tuple[history.Event, ...] = ()
+    images: tuple[image_inputs.ImageRecord, ...] | None = None
+    base_tag: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,8 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
         doubtful_generation=None,
         holds=_merged(stored.facts.holds, success.holds),
         conditions=dict(success.conditions),
+        images=stored.facts.images if success.images is None else success.images,
+        base_tag=stored.facts.base_tag if success.base_tag is None else success.base_tag,
         rebuilt="",
     )
     return Stored(facts, (StoredSet(applied, items_digest), *others)[:keep])
@@ -139,6 +144,16 @@ def after_failure(stored: Stored, failure: Failure) -> Stored:
         doubtful_generation=stored.facts.doubtful_generation if doubtful is None else doubtful,
     )
     return replace(stored, facts=facts)
+
+
+def after_provision(stored: Stored, resources_digest: str) -> Stored:
+    """The provisioner made these resources true, or failed (`core.provisioning.FAILED`): they may be half made."""
+    return replace(stored, facts=replace(stored.facts, provisioned_digest=resources_digest))
+
+
+def after_look(stored: Stored, conditions: Mapping[str, record.Condition]) -> Stored:
+    """A look at the stack said something new."""
+    return replace(stored, facts=replace(stored.facts, conditions=dict(conditions)))
 
 
 def after_hold(stored: Stored, hold: record.Hold) -> Stored:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controller import errors
-from core import digest, items, observed, plan, record
+from core import digest, image_work, items, observed, outcomes, plan, record, remarks
 from core import problems as found
 
 
@@ -69,7 +69,7 @@ def of_plan(decision: plan.Plan, generation: int | None, *, notes: tuple[str, ..
         generation,
         decision,
         notes=notes,
-        changed=decision.publishes,
+        changed=decision.changes_something or bool(decision.images),
     )
 
 
@@ -82,35 +82,49 @@ def in_sync(remembered: record.Record, look: observed.Observed) -> Report:
     """The report of a pass that found nothing to do without reading anything."""
     applied = remembered.applied
     revision = applied.revision if applied else ""
-    text = _SENTENCES[plan.Outcome.IN_SYNC].format(
+    text = _SENTENCES[outcomes.Outcome.IN_SYNC].format(
         revision=digest.short(revision), generation=_as_generation(look.generation)
     )
     notes = [note for note in remembered.notes if not note.startswith("ForeignFile: ")]
-    notes += [str(notice) for notice in plan.foreign_files(look)]
-    return Report(plan.Outcome.IN_SYNC, text, revision, look.generation, notes=tuple(notes))
+    notes += [str(notice) for notice in remarks.foreign_files(look)]
+    return Report(outcomes.Outcome.IN_SYNC, text, revision, look.generation, notes=tuple(notes))
 
+
+_Outcome = outcomes.Outcome
 
 _SENTENCES = {
-    plan.Outcome.IN_SYNC: "CONFIG_DIR shows revision {revision}{generation}",
-    plan.Outcome.RECORD_ONLY: "CONFIG_DIR already shows what revision {revision} asks for{generation}; recorded",
-    plan.Outcome.LEFTOVERS: "CONFIG_DIR shows revision {revision}{generation}; removed leftovers of a cut-off publish",
-    plan.Outcome.DRIFT_LEFT_ALONE: "CONFIG_DIR drifted from revision {revision}; left alone, because self_heal is off",
-    plan.Outcome.FIRST_PUBLISH: "published revision {revision}{generation} for the first time: {contents}",
-    plan.Outcome.SOURCE_CHANGED: "published revision {revision}{generation}: {contents}",
-    plan.Outcome.ROLLED_BACK: "rolled back to revision {revision}{generation}: {contents}",
-    plan.Outcome.DRIFTED: "healed drift from revision {revision}{generation}: {contents}",
-    plan.Outcome.LAYOUT_DIFFERS: "adopted CONFIG_DIR's files for revision {revision}{generation}: {contents}",
-    plan.Outcome.DOUBTFUL_GENERATION: "published revision {revision}{generation} again: {contents}",
+    _Outcome.IN_SYNC: "CONFIG_DIR shows revision {revision}{generation}",
+    _Outcome.RECORD_ONLY: "CONFIG_DIR already shows what revision {revision} asks for{generation}; recorded",
+    _Outcome.LEFTOVERS: "CONFIG_DIR shows revision {revision}{generation}; removed leftovers of a cut-off publish",
+    _Outcome.DRIFT_LEFT_ALONE: "CONFIG_DIR drifted from revision {revision}; left alone, because self_heal is off",
+    _Outcome.FIRST_PUBLISH: "published revision {revision}{generation} for the first time: {contents}",
+    _Outcome.SOURCE_CHANGED: "published revision {revision}{generation}: {contents}",
+    _Outcome.ROLLED_BACK: "rolled back to revision {revision}{generation}: {contents}",
+    _Outcome.DRIFTED: "healed drift from revision {revision}{generation}: {contents}",
+    _Outcome.LAYOUT_DIFFERS: "adopted CONFIG_DIR's files for revision {revision}{generation}: {contents}",
+    _Outcome.PROVISION_DUE: "CONFIG_DIR shows revision {revision}{generation}",
+    _Outcome.DOUBTFUL_GENERATION: "published revision {revision}{generation} again: {contents}",
 }
+
+
+_DOCUMENTS_AS_THEY_WERE = "CONFIG_DIR shows revision {revision}{generation}"
+"""Of a pass that only made images, or only ran the provisioner."""
 
 
 def sentence(decision: plan.Plan, generation: int | None) -> str:
     """One sentence that says what a converged pass did, and with what."""
-    return _SENTENCES[decision.outcome].format(
+    only_images = decision.images and not decision.publishes and decision.actions
+    template = _DOCUMENTS_AS_THEY_WERE if only_images else _SENTENCES[decision.outcome]
+    text = template.format(
         revision=digest.short(decision.revision),
         generation=_as_generation(generation),
         contents=contents(part.item for part in decision.comparison.result if part.entry is not None),
     )
+    built = sum(work.need is image_work.Need.BUILD for work in decision.images)
+    pushed = len(decision.images)
+    if pushed:
+        text += f"; {built} image{'' if built == 1 else 's'} built, {pushed} pushed"
+    return f"{text}; the provisioner ran" if decision.provision is not None else text
 
 
 def contents(parts: Iterable[items.Item]) -> str:

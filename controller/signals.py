@@ -1,13 +1,15 @@
 """Signals of a one-shot command (faults.md P16, L2).
 
-SIGTERM, SIGINT and SIGHUP end the work at once while it only reads; while it writes they wait until the generation and
-its record are complete, which takes well under a second. SIGUSR1 means "look now" to a running loop and nothing here.
+SIGTERM, SIGINT and SIGHUP end the work at once while it only reads, builds or waits for the provisioner; while it
+writes they wait until the generation and its record are complete, which takes well under a second. SIGUSR1 means "look
+now" to a running loop and nothing here.
 """
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import NoReturn
 
 from controller import errors
 
@@ -20,6 +22,7 @@ class Interruption:
     def __init__(self) -> None:
         self._deferred = False
         self._ending = False
+        self._arrived_meanwhile = 0
 
     def install(self) -> None:
         """Take over the signals of this process."""
@@ -28,18 +31,26 @@ class Interruption:
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     @contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Finish what is inside. A signal that came meanwhile cut nothing short, so it changes nothing."""
+    def deferred(self, *, complete: bool = True) -> Iterator[None]:
+        """Finish what is inside. A signal that came meanwhile cut nothing short when the work is `complete` with it;
+        otherwise it ends the work here."""
         self._deferred = True
         try:
             yield
         finally:
             self._deferred = False
+        if self._arrived_meanwhile and not complete:
+            self._end(self._arrived_meanwhile)
 
     def _arrived(self, signum: int, frame: FrameType | None) -> None:
         del frame
-        if not self._deferred and not self._ending:
-            self._ending = True
-            for number in _ENDING:  # the interpreter's own end must not be cut short by the next one either
-                signal.signal(number, signal.SIG_IGN)
-            raise errors.Interrupted(signum)
+        if self._deferred:
+            self._arrived_meanwhile = signum
+        elif not self._ending:
+            self._end(signum)
+
+    def _end(self, signum: int) -> NoReturn:
+        self._ending = True
+        for number in _ENDING:  # the interpreter's own end must not be cut short by the next one either
+            signal.signal(number, signal.SIG_IGN)
+        raise errors.Interrupted(signum)

@@ -7,7 +7,7 @@ in `controller.state_rows`, the file is `controller.state_file`'s. Whoever write
 
 import datetime
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -145,6 +145,14 @@ class State:
             return remembered.after_failure(stored, failure)
 
         self._file.write(change)
+
+    def record_provision(self, resources_digest: str) -> None:
+        """The provisioner made these resources true, or failed: see `core.provisioning.FAILED`."""
+        self._file.write(lambda _, stored: remembered.after_provision(stored, resources_digest))
+
+    def record_conditions(self, conditions: Mapping[str, record.Condition]) -> None:
+        """A look at the stack said something new."""
+        self._file.write(lambda _, stored: remembered.after_look(stored, conditions))
 
     def hold(self, revision: str, reason: str) -> None:
         """This revision must not be applied again."""

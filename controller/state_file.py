@@ -178,7 +178,7 @@ class StateFile:
             if version > state_rows.VERSION:
                 known = state_rows.VERSION
                 raise StateNewer(self.path, f"has schema version {version}; this controller knows {known}")
-            if version != state_rows.VERSION:
+            if version < state_rows.OLDEST:
                 raise database.Damaged(f"it has no schema version of this controller ({version})")
         except BaseException:
             connection.close()

@@ -12,10 +12,13 @@ from dataclasses import asdict
 from typing import Any
 
 from controller import database, history, remembered
-from core import items, record
+from core import image_inputs, items, record
 
-VERSION = 1
+VERSION = 2
 """The schema version. Raise it with every change that an older controller would misread (faults.md L6)."""
+
+OLDEST = 1
+"""The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner."""
 
 SCHEMA = (
     f"PRAGMA user_version={VERSION}",
@@ -47,6 +50,7 @@ def write(connection: sqlite3.Connection, stored: remembered.Stored) -> None:
     connection.execute(
         "INSERT OR REPLACE INTO record (id, body, checksum) VALUES (1, ?, ?)", (body, history.seal(body))
     )
+    connection.execute(f"PRAGMA user_version={VERSION}")
     kept = {known.items_digest for known in stored.sets}
     marks = ",".join("?" * len(kept))
     connection.execute(f"DELETE FROM item_sets WHERE digest NOT IN ({marks})", sorted(kept))
@@ -110,6 +114,9 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "holds": [asdict(hold) for hold in facts.holds],
         "suspension": asdict(facts.suspension) if facts.suspension else None,
         "conditions": [asdict(condition) for condition in facts.conditions.values()],
+        "images": [asdict(image) for image in facts.images],
+        "provisioned_digest": facts.provisioned_digest,
+        "base_tag": facts.base_tag,
         "rebuilt": facts.rebuilt,
         "sets": [_encoded_set(known) for known in stored.sets],
     }
@@ -139,9 +146,17 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
         holds=tuple(record.Hold(**row) for row in body["holds"]),
         suspension=record.Suspension(**body["suspension"]) if body["suspension"] else None,
         conditions={condition.type: condition for condition in conditions},
+        images=tuple(_decoded_image(row) for row in body.get("images", ())),
+        provisioned_digest=body.get("provisioned_digest", ""),
+        base_tag=body.get("base_tag", ""),
         rebuilt=body["rebuilt"],
     )
     return remembered.Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))
+
+
+def _decoded_image(row: dict[str, Any]) -> image_inputs.ImageRecord:
+    bases = tuple(image_inputs.Base(**base) for base in row["bases"])
+    return image_inputs.ImageRecord(**{**row, "bases": bases})
 
 
 def _decoded_set(row: dict[str, Any]) -> remembered.StoredSet:

@@ -5,15 +5,43 @@ Implements `controller.world` over files, SQLite and the lock. Composes; decides
 
 import datetime
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self, assert_never
 
-from controller import clock, errors, fingerprint_store, memory, settings, signals, translate, world, writer
+from controller import (
+    clock,
+    compose_stack,
+    errors,
+    fingerprint_store,
+    images,
+    memory,
+    scratch,
+    settings,
+    signals,
+    translate,
+    world,
+    writer,
+)
 from controller.sources import directory
-from core import actions, desired, digest, observed, policy, record, runtime_config, secrets
+from core import (
+    actions,
+    compatibility,
+    conditions,
+    desired,
+    digest,
+    observed,
+    policy,
+    provisioning,
+    record,
+    runtime_config,
+    secrets,
+    serving,
+    stack,
+)
 from manifests import checkout, config_dir, config_items, merge_lock
 
 EMPTY_REVISION = digest.of_parts(("empty",))
@@ -43,6 +71,12 @@ class Target:
         self._interruption = interruption
         self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
         self._checkout: checkout.Checkout | None = None
+        self._stack = compose_stack.ComposeStack(configured, self.config_dir)
+        self._images = images.Images(lambda: self._stack.engine, configured, self._store)
+        self._rebuild = False
+        self._project = ""
+        self._base_tag = ""
+        self._statements: Mapping[str, conditions.Statement] = {}
         self._created = False
         self._resources = ExitStack()
 
@@ -106,9 +140,9 @@ class Target:
             raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: no such directory")
         return self
 
-    def finishing(self) -> AbstractContextManager[None]:
+    def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
         """Signals wait for what is inside."""
-        return self._interruption.deferred() if self._interruption else nullcontext()
+        return self._interruption.deferred(complete=complete) if self._interruption else nullcontext()
 
     def now(self) -> datetime.datetime:
         """The wall clock in UTC."""
@@ -149,10 +183,52 @@ class Target:
         required = found.required_secrets
         return world.Fetched(
             revision=found.revision,
-            rules_digest=rules.rules_digest,
+            rules_digest=digest.of_parts((rules.rules_digest, *self._how_images_are_made())),
+            project=found.project,
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
+
+    def _how_images_are_made(self) -> tuple[str, ...]:
+        """The settings besides the source's own that decide what is published and provisioned."""
+        configured = self._settings
+        return (repr(configured.images), repr(configured.registry), repr(self._stack.provisions))
+
+    def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:
+        """One look at the running stack: when settings or the artifact name one, or when `images` are built for it."""
+        self._project = fetched.project
+        builds = self._checkout is not None and any(entry.builds for entry in self._checkout.entries)
+        wanted = self._stack.configured or fetched.requirement or (builds and images)
+        seen = self._stack.probe(fetched.project, needed=False) if wanted else stack.NOT_CONFIGURED
+        self._base_tag = compatibility.observed_tag(seen)
+        self._statements = conditions.of_stack(fetched.requirement, seen, strict=self.rules.strict)
+        return seen
+
+    def images_unmoved(self, known: record.Record) -> bool:
+        """The cheap look at the images of the record."""
+        return self._images.unmoved(known)
+
+    def note_conditions(self, known: record.Record) -> None:
+        """Record what the look at the stack says, where it is new. The next pass looks again anyway."""
+        with suppress(errors.ControllerError):
+            self.memory.note_stack(self._statements, known)
+
+    def serving(self, known: record.Record) -> serving.Serving | None:
+        """Which functions serve with the applied image; None without a stack or an image of ours."""
+        return self._stack.serving(known.images) if self._stack.configured and known.images else None
+
+    def provisions(self) -> bool:
+        """Whether the stack has a provisioner that can be run from here."""
+        return self._stack.provisions
+
+    def images(self, wanted: desired.Desired, known: record.Record, *, rebuild: bool) -> world.Images:
+        """Look at everything that the images are made from, at registry and engine. A stack that is down does not move
+        the floating base: the tag that it last took stays."""
+        self._rebuild = rebuild
+        self._base_tag = self._base_tag or known.base_tag
+        if self._checkout is None:
+            return world.Images()
+        return self._images.see(self._checkout, wanted, known, base_tag=self._base_tag, rebuild=rebuild)
 
     def read(self) -> desired.Desired:
         """Read the entries of the last fetch and fold them."""
@@ -184,35 +260,79 @@ class Target:
         with suppress(errors.ControllerError):
             self.memory.attempt(revision)
 
-    def perform(self, action: actions.Action, known: record.Record) -> world.Acted | None:
+    def perform(self, action: actions.Action, known: record.Record) -> world.Acted | world.Told:
         """Do one action."""
+        match action:
+            case actions.Build():
+                self._images.build(action, self._of_source(), self._scratch, rebuild=self._rebuild)
+            case actions.Push():
+                self._images.push(action, self._of_source(), self._scratch)
+            case actions.Provision():
+                return world.Told(self._provision(action))
+            case actions.Sweep() | actions.Publish() | actions.PublishResources() | actions.Confirm():
+                return self._write(action, known)
+            case _:
+                assert_never(action)
+        return world.Told()
+
+    def _write(
+        self, action: actions.Sweep | actions.Publish | actions.PublishResources | actions.Confirm, known: record.Record
+    ) -> world.Acted | world.Told:
         scribe = writer.Writer(self.config_dir, self._clock, self._settings.lock_wait)
         with translate.failures():
+            newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
+            last = max((kept.generation for kept in self.applied_sets()), default=0)
             match action:
                 case actions.Publish():
-                    newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
-                    last = max((kept.generation for kept in self.applied_sets()), default=0)
                     return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
+                case actions.PublishResources():
+                    return scribe.publish_resources(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.Confirm():
                     return scribe.confirm()
                 case actions.Sweep():
                     scribe.sweep(action)
-                    return None
+                    return world.Told()
                 case _:
                     assert_never(action)
 
+    def _provision(self, action: actions.Provision) -> tuple[str, ...]:
+        """Run the provisioner and remember how it ended: a run that failed is due again, whatever else happens."""
+        try:
+            notes = self._stack.provision(action, self._project)
+        except errors.ControllerError as error:
+            if error.reason == "ProvisionerFailed":
+                self._remember_provision(provisioning.FAILED)
+            raise
+        self._remember_provision(action.resources_digest)
+        return notes
+
+    def _remember_provision(self, resources_digest: str) -> None:
+        """What cannot be remembered is run again: it is idempotent (faults.md P15)."""
+        with suppress(errors.ControllerError):
+            self.memory.provisioned(resources_digest)
+
+    def _of_source(self) -> checkout.Checkout:
+        if self._checkout is None:
+            raise errors.ControllerError("SourceMissing", "there is no source to build from")
+        return self._checkout
+
+    @property
+    def _scratch(self) -> Path:
+        return scratch.scratch_of(self.state_dir)
+
     def succeed(self, success: world.Success) -> bool:
         """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
+        base_tag = None if success.images is None else self._base_tag
         try:
-            self.memory.succeed(success)
+            self.memory.succeed(replace(success, base_tag=base_tag, stack=self._statements))
         except errors.ControllerError:
             return False
         self._store.flush()
         return True
 
-    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
+    def fail(self, failure: world.Failure) -> None:
         """Record a failure where there is a place to: nothing is created for it. Never raises (faults.md P15)."""
         if self.config_dir.is_dir() and not self._created:
             with suppress(errors.ControllerError):
-                self.memory.fail(revision=revision, reason=reason, message=message, doubtful=doubtful)
+                self.memory.fail(replace(failure, stack=self._statements))
             self._store.flush()

@@ -6,24 +6,39 @@ Every method may raise `controller.errors.ControllerError`, and nothing else tha
 import datetime
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from core import actions, compatibility, desired, items, observed, plan, policy, record
+from core import (
+    actions,
+    compatibility,
+    conditions,
+    desired,
+    image_inputs,
+    image_work,
+    items,
+    notices,
+    observed,
+    plan,
+    policy,
+    record,
+    stack,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """The source's content, resolved to a revision but not yet read.
 
-    `rules_digest` covers the settings that reading depends on; `missing_secrets` are names that are required and not
-    set.
+    `rules_digest` covers the settings that reading and making images depend on; `missing_secrets` are names that are
+    required and not set. `project` is the manifest's.
     """
 
     revision: str
     rules_digest: str
     requirement: compatibility.Requirement | None = None
     missing_secrets: tuple[str, ...] = ()
+    project: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,27 @@ class Request:
     rules: policy.Policy
     allowed: policy.Permissions = policy.Permissions()
     saved: plan.Preconditions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """What is known of the images that are built here.
+
+    `obstacles` kept it from a verdict on all of them. `pins` are the references to publish instead of those in
+    functions.yml, by function: with the digest that is in the registry, or with the last known one while the image has
+    to be made.
+    """
+
+    works: tuple[image_work.Work, ...] = ()
+    obstacles: tuple[notices.Blocker, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an action has to say that left the documents as they are."""
+
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +84,8 @@ class Acted:
 @dataclass(frozen=True, slots=True)
 class Success:
     """A pass that ended converged, as it goes into the record. `holds` are revisions to hold from now on;
-    `rollback` says that the source did not ask for this."""
+    `rollback` says that the source did not ask for this. `images` are those to look at before the next pass reads
+    anything; None leaves what is remembered of them."""
 
     decision: plan.Plan
     acted: Acted
@@ -56,6 +93,21 @@ class Success:
     message: str
     holds: tuple[record.Hold, ...] = ()
     rollback: bool = False
+    images: tuple[image_inputs.ImageRecord, ...] | None = None
+    base_tag: str | None = None
+    stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A pass that ended otherwise. `doubtful` is a generation that a failed fsync left in doubt; `stack` is what the
+    look at the stack says, empty when there was none."""
+
+    revision: str
+    reason: str
+    message: str
+    doubtful: int | None = None
+    stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
 
 
 class World(Protocol):
@@ -73,25 +125,40 @@ class World(Protocol):
     def fetch(self) -> Fetched:
         """Resolve the source to a revision."""
 
+    def probe(self, fetched: Fetched, *, images: bool) -> stack.Stack:
+        """One look at the running stack, if there is one to look at. `images` says that images are built for it."""
+
+    def images_unmoved(self, remembered: record.Record) -> bool:
+        """Whether registry and engine still show the images of the record, as far as they answer: the cheap look."""
+
+    def note_conditions(self, remembered: record.Record) -> None:
+        """Record what the look at the stack says, where it says something new. Never raises."""
+
+    def provisions(self) -> bool:
+        """Whether the stack has a provisioner that can be run from here."""
+
+    def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
+        """Look at everything that the images of `wanted` are made from, and at registry and engine."""
+
     def read(self) -> desired.Desired:
         """Read and fold what was fetched last."""
 
     def seen(self, look: observed.Observed, remembered: record.Record) -> observed.ObservedItems:
         """CONFIG_DIR's documents as items."""
 
-    def finishing(self) -> AbstractContextManager[None]:
-        """What is inside is finished before a signal ends the process."""
+    def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
+        """What is inside is finished before a signal ends the process; the pass is `complete` with it, or not yet."""
 
     def begin(self, revision: str) -> None:
         """Note that this revision is being applied."""
 
-    def perform(self, action: actions.Action, remembered: record.Record) -> Acted | None:
-        """Do one action; None when it leaves the visible documents as they are."""
+    def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
+        """Do one action. `Told` when there is nothing to record yet."""
 
     def succeed(self, success: Success) -> bool:
         """Record a success. False when it could not be written: applied, not recorded."""
 
-    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
+    def fail(self, failure: Failure) -> None:
         """Record a failure, if there is anything to record it in. Never raises."""
 
 

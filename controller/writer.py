@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller import clock, errors, failpoints, translate, world
-from core import actions, digest, items, policy, publishing
+from core import actions, assembly, digest, items, policy, publishing
 from manifests import config_dir, generation, merge_lock, plain_files
 from manifests import errors as manifests_errors
 
@@ -42,6 +42,20 @@ class Writer:
             else:
                 plain_files.publish(self.config_dir, action.documents, mtime_s=mtime_s, on_step=failpoints.reach)
         return world.Acted(number, mtime_s, digests(action.documents))
+
+    def publish_resources(
+        self, action: actions.PublishResources, *, newest_mtime_s: int, last_generation: int
+    ) -> world.Acted:
+        """Make the resources visible beside the functions and routes that are visible now; none yet is none then."""
+        with translate.failures():
+            shown = config_dir.read_documents(self.config_dir)
+        documents = {
+            **assembly.assemble(()),
+            **{document: content for document, content in shown.items() if content is not None},
+            items.Document.RESOURCES: action.document,
+        }
+        publish = actions.Publish(documents, (), action.mode)
+        return self.publish(publish, newest_mtime_s=newest_mtime_s, last_generation=last_generation)
 
     def confirm(self) -> world.Acted:
         """Make durable what is visible already, and tell what it is."""

@@ -4,7 +4,39 @@ exhaustively, so that a new one cannot be forgotten there."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from core import items, policy, record
+from core import image_work, items, policy, provisioning, record
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """Build these images, side by side. Nothing that a consumer sees changes."""
+
+    works: tuple[image_work.Work, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Push these images to where the runtime pulls them: what was just built, and what the engine still had."""
+
+    works: tuple[image_work.Work, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishResources:
+    """Make new resources live beside the functions and routes that serve now, so that a provisioner that fails leaves
+    these alone (design.md section 4)."""
+
+    document: bytes
+    mode: policy.PublishMode
+
+
+@dataclass(frozen=True, slots=True)
+class Provision:
+    """Run the provisioner on the resources that are live, and wait for its exit code (contract.md section 8).
+    `resources_digest` is what it makes true, and is remembered."""
+
+    resources_digest: str
+    reason: provisioning.Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +67,4 @@ class Confirm:
     parts: tuple[record.AppliedItem, ...]
 
 
-Action = Sweep | Publish | Confirm
+Action = Build | Push | PublishResources | Provision | Sweep | Publish | Confirm

@@ -5,9 +5,9 @@ or reason does.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from core import record
+from core import compatibility, record, stack
 
 SOURCE_REASONS = frozenset(
     {"SourceMissing", "SourceEmpty", "SourceUnreadable", "SourceUnstable", "NoManifest", "AmbiguousManifest"}
@@ -15,32 +15,54 @@ SOURCE_REASONS = frozenset(
 """Failures that say that the source itself could not be had."""
 
 
+Statement = tuple[str, str, str]
+"""Status, reason and message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """How a pass ended. `reason` is an `Outcome` or the code of the error or first blocker. `source_read` is None when
-    the pass ended before it looked at the source, or needed none. `compatible` is the verdict of contract.md section
-    6: ``True``, ``False`` or ``Unknown``."""
+    the pass ended before it looked at the source, or needed none. `stack` is what `of_stack` says of the look at it,
+    empty when there was none."""
 
     converged: bool
     reason: str
     message: str
     revision: str
     source_read: bool | None = None
-    compatible: str = "Unknown"
+    stack: Mapping[str, Statement] = field(default_factory=dict)
+
+
+def of_stack(
+    requirement: compatibility.Requirement | None, seen: stack.Stack, *, strict: bool
+) -> Mapping[str, Statement]:
+    """``Compatible`` and ``Healthy`` of a look at the stack (contract.md section 6)."""
+    return {"Compatible": _compatible(requirement, seen, strict=strict), "Healthy": compatibility.health(seen)}
+
+
+def _compatible(requirement: compatibility.Requirement | None, seen: stack.Stack, *, strict: bool) -> Statement:
+    if not seen.services:
+        return "Unknown", "NothingObservable", seen.unknown
+    if requirement is None:
+        return "Unknown", "NothingRequired", "the artifact requires nothing of the stack"
+    findings = compatibility.judge(requirement, seen, strict=strict)
+    blocking = [finding for finding in findings if finding.blocks]
+    if blocking:
+        return "False", "StackIncompatible", blocking[0].message
+    if findings:
+        unknown = findings[0].code in ("ModeUnknown", "VersionUnknown")
+        return "Unknown" if unknown else "True", findings[0].code, findings[0].message
+    return "True", "AsRequired", seen.source
 
 
 def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -> dict[str, record.Condition]:
     """The conditions once a pass has ended. `now` is an ISO time."""
-    incompatible = result.reason == "StackIncompatible"
     statements = {
         "Ready": ("True" if result.converged else "False", result.reason, result.message),
         "Reconciling": ("False", "PassEnded", ""),
         "SourceReady": _source(result, before.get("SourceReady")),
-        "Compatible": (
-            ("False", result.reason, result.message)
-            if incompatible
-            else (result.compatible, "NothingObservable", "no compose stack is configured")
-        ),
+        "Compatible": _of_stack(result, before.get("Compatible"), "Compatible"),
+        "Healthy": _of_stack(result, before.get("Healthy"), "Healthy"),
     }
     return {
         type_: _moved(before.get(type_), record.Condition(type_, status, reason, message, result.revision, now))
@@ -48,12 +70,36 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
     }
 
 
-def _source(result: Result, before: record.Condition | None) -> tuple[str, str, str]:
+def after_look(
+    seen: Mapping[str, Statement], before: Mapping[str, record.Condition], *, now: str
+) -> dict[str, record.Condition]:
+    """The conditions after a look at the stack that led to nothing else. Equal to `before` when it says nothing new:
+    a message alone is not new."""
+    return {
+        type_: standing
+        if (statement := seen.get(type_)) is None or statement[:2] == (standing.status, standing.reason)
+        else record.Condition(type_, *statement, standing.revision, now)
+        for type_, standing in before.items()
+    }
+
+
+def _of_stack(result: Result, before: record.Condition | None, type_: str) -> Statement:
+    """A pass that ended before it looked leaves what the last look said."""
+    if type_ in result.stack:
+        return result.stack[type_]
+    return _standing(before) or ("Unknown", "NotLookedAt", "")
+
+
+def _standing(before: record.Condition | None) -> Statement | None:
+    return (before.status, before.reason, before.message) if before else None
+
+
+def _source(result: Result, before: record.Condition | None) -> Statement:
     if result.reason in SOURCE_REASONS:
         return "False", result.reason, result.message
     if result.source_read:
         return "True", "Read", ""
-    return (before.status, before.reason, before.message) if before else ("Unknown", "NotLookedAt", "")
+    return _standing(before) or ("Unknown", "NotLookedAt", "")
 
 
 def is_ready(conditions: Mapping[str, record.Condition]) -> bool:

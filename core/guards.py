@@ -3,7 +3,7 @@ that look like an accident (design.md section 5, faults.md P6 and C1)."""
 
 from collections.abc import Iterator
 
-from core import compatibility, diff, digest, items, notices, policy
+from core import compatibility, diff, digest, image_inputs, items, notices, policy
 from core import situation as situations
 
 REMOVALS_ALWAYS_ALLOWED = 3
@@ -24,18 +24,29 @@ def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator
             yield notices.Blocker("Held", f"revision {hold.revision} is held since {hold.since}: {hold.reason}")
     if situation.missing_secrets:
         yield notices.Blocker("SecretsMissing", f"required secrets are not set: {', '.join(situation.missing_secrets)}")
-    finding = compatibility.without_observation(situation.requirement, strict=situation.rules.strict)
-    if finding is not None and finding.blocks:
-        yield notices.Blocker("StackIncompatible", finding.message)
-    if situation.wanted.builds and not situation.allowed.skip_images:
-        functions = ", ".join(sorted(function for _, function in situation.wanted.builds))
-        yield notices.Blocker("DockerUnavailable", f"these functions bring a Dockerfile and need a build: {functions}")
+    for finding in compatibility.judge(situation.requirement, situation.running, strict=situation.rules.strict):
+        if finding.blocks:
+            yield notices.Blocker("StackIncompatible", finding.message)
+    yield from situation.obstacles
+    yield from _conflicting_images(situation)
     for document, state in situation.look.documents.items():
         if state.obstacle:
             yield notices.Blocker("PathObstructed", f"{document} in CONFIG_DIR: {state.obstacle}")
     yield from _unreadable(situation)
     yield from _too_large(comparison)
     yield from _shrinking(situation, comparison)
+
+
+def _conflicting_images(situation: situations.Situation) -> Iterator[notices.Blocker]:
+    """Two functions under one tag would push each other's image away, pass after pass (faults.md H9)."""
+    first: dict[str, image_inputs.ImageInput] = {}
+    for work in situation.images:
+        standing = first.setdefault(work.wanted.target, work.wanted)
+        if standing.function != work.wanted.function:
+            yield notices.Blocker(
+                "ImageConflict",
+                f"functions {standing.function} and {work.wanted.function} are both built as {work.wanted.image}",
+            )
 
 
 def _unreadable(situation: situations.Situation) -> Iterator[notices.Blocker]:

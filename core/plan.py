@@ -6,46 +6,25 @@ means that nothing at all is written. Knows no exit codes: `controller.errors` m
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from core import (
     actions,
     assembly,
-    compatibility,
     conditions,
-    desired,
     diff,
     digest,
     guards,
+    image_work,
     items,
+    notices,
     observed,
+    outcomes,
     policy,
+    provisioning,
     record,
+    remarks,
 )
-from core import notices as remarks
 from core import situation as situations
-
-
-class Outcome(StrEnum):
-    """What a plan amounts to: one code, also for doing nothing."""
-
-    IN_SYNC = "InSync"
-    """CONFIG_DIR shows what the source asks for, and the record knows it."""
-    RECORD_ONLY = "RecordOnly"
-    """CONFIG_DIR shows what the source asks for; only the record has to learn it."""
-    LEFTOVERS = "Leftovers"
-    """In sync, but an interrupted publish left something to remove."""
-    DRIFT_LEFT_ALONE = "DriftLeftAlone"
-    """CONFIG_DIR drifted and `self_heal` is off."""
-    FIRST_PUBLISH = "FirstPublish"
-    SOURCE_CHANGED = "SourceChanged"
-    ROLLED_BACK = "RolledBack"
-    DRIFTED = "Drifted"
-    LAYOUT_DIFFERS = "LayoutDiffers"
-    """Same content, but not in the layout that makes a switch atomic: plain files to adopt, a broken link."""
-    DOUBTFUL_GENERATION = "DoubtfulGeneration"
-    """The visible generation may not be on the disk: an fsync failed while it was published."""
-    BLOCKED = "Blocked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +43,37 @@ class Preconditions:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a pass will do, and why. `actions` is empty when there is a blocker or nothing to do."""
+    """What a pass will do, and why. `actions` is empty when there is a blocker or nothing to do.
+
+    `images` are those that have to be made, or that this pass has made. While some have to be, `actions` ends with
+    pushing them: what is published holds their digests, so the rest is planned when these are known. `provision` says
+    why the provisioner runs, None when it does not.
+    """
 
     revision: str
-    outcome: Outcome
+    outcome: outcomes.Outcome
     comparison: diff.Diff
     preconditions: Preconditions
     actions: tuple[actions.Action, ...]
-    blockers: tuple[remarks.Blocker, ...]
-    notices: tuple[remarks.Notice, ...]
+    blockers: tuple[notices.Blocker, ...]
+    notices: tuple[notices.Notice, ...]
+    images: tuple[image_work.Work, ...] = ()
+    provision: provisioning.Reason | None = None
 
     @property
     def publishes(self) -> bool:
         """Whether consumers of CONFIG_DIR will see anything of this plan."""
-        return any(isinstance(action, actions.Publish) for action in self.actions)
+        return any(isinstance(action, actions.Publish | actions.PublishResources) for action in self.actions)
+
+    @property
+    def makes_images(self) -> bool:
+        """Whether images have to be made before the rest can be planned."""
+        return any(isinstance(action, actions.Push) for action in self.actions)
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether anything beyond the record becomes different: documents, images, or what the provisioner makes."""
+        return self.publishes or any(isinstance(each, actions.Push | actions.Provision) for each in self.actions)
 
 
 def make(situation: situations.Situation) -> Plan:
@@ -85,9 +81,12 @@ def make(situation: situations.Situation) -> Plan:
     applied = situation.remembered.applied
     by_key = {part.item.key: part for part in applied.items} if applied else {}
     comparison = diff.compare(situation.wanted, situation.seen, by_key, prune=situation.rules.prune)
-    comparison = _with_rebuilds(comparison, situation.wanted)
+    comparison = _with_rebuilds(comparison, situation)
     blockers = tuple(guards.blockers(situation, comparison))
-    outcome = Outcome.BLOCKED if blockers else _outcome(situation, comparison)
+    provision = _provision(situation, comparison)
+    outcome = (
+        outcomes.Outcome.BLOCKED if blockers else outcomes.of(situation, comparison, provision=provision is not None)
+    )
     return Plan(
         revision=situation.wanted.revision,
         outcome=outcome,
@@ -96,10 +95,13 @@ def make(situation: situations.Situation) -> Plan:
             desired_digest=situation.wanted.digest,
             applied_digest=observed_digest(situation.look),
             changes_digest=changes_digest(situation, comparison),
+            stack_fingerprint=situation.running.fingerprint,
         ),
-        actions=tuple(_actions(outcome, situation, comparison)),
+        actions=tuple(_actions(outcome, situation, comparison, provision)),
         blockers=blockers,
-        notices=tuple(_notices(situation, comparison)),
+        notices=tuple(remarks.of(situation, comparison)),
+        images=(*outcomes.needed(situation.images), *situation.made),
+        provision=provision,
     )
 
 
@@ -121,116 +123,97 @@ def changes_digest(situation: situations.Situation, comparison: diff.Diff) -> st
             change.after.digest if change.after else "",
         )
     )
-    return digest.of_parts((situation.rules.publish, *changes))
+    images = (part for work in outcomes.needed(situation.images) for part in (work.wanted.function, work.wanted.digest))
+    return digest.of_parts((situation.rules.publish, *changes, *images))
 
 
-def layout_is_ours(look: observed.Observed, mode: policy.PublishMode) -> bool:
-    """Whether every document stands where the publishing mode wants it."""
-    wanted = observed.Presence.LINK if mode is policy.PublishMode.GENERATION else observed.Presence.PLAIN
-    return all(state.presence is wanted for state in look.documents.values())
-
-
-def _with_rebuilds(comparison: diff.Diff, wanted: desired.Desired) -> diff.Diff:
-    built = {items.ItemKey(items.Kind.FUNCTION, function) for _, function in wanted.builds}
+def _with_rebuilds(comparison: diff.Diff, situation: situations.Situation) -> diff.Diff:
+    """Say of each changed function whether its image is made anew: those without a verdict would be."""
+    judged = {work.wanted.function for work in situation.images}
+    made = {work.wanted.function for work in (*outcomes.needed(situation.images), *situation.made)}
+    made |= {function for _, function in situation.wanted.builds} - judged
+    keys = {items.ItemKey(items.Kind.FUNCTION, function) for function in made}
     return replace(
         comparison,
         changes=tuple(
-            replace(change, effect=diff.Effect.REBUILD) if change.key in built and change.after else change
+            replace(change, effect=diff.Effect.REBUILD) if change.key in keys and change.after else change
             for change in comparison.changes
         ),
     )
 
 
-def _outcome(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
-    if comparison.changes:
-        return _outcome_of_changes(situation, comparison)
-    look = situation.look
-    if (look.generation or 0) == situation.remembered.doubtful_generation:
-        return Outcome.DOUBTFUL_GENERATION
-    if not layout_is_ours(look, situation.rules.publish):
-        return Outcome.LAYOUT_DIFFERS if _visible(look) else Outcome.FIRST_PUBLISH
-    if not _recorded(situation, comparison):
-        return Outcome.RECORD_ONLY
-    return Outcome.LEFTOVERS if look.leftovers else Outcome.IN_SYNC
+def resources_digest(comparison: diff.Diff) -> str:
+    """The digest of the resources that a publish would hold, "" without any."""
+    resources = [part.item for part in comparison.result if part.item.key.kind.document is items.Document.RESOURCES]
+    return digest.of_parts(f"{item.key.kind} {item.key.name} {item.digest}" for item in resources) if resources else ""
 
 
-def _outcome_of_changes(situation: situations.Situation, comparison: diff.Diff) -> Outcome:
-    if situation.rollback:
-        return Outcome.ROLLED_BACK
-    applied = situation.remembered.applied
-    if applied is None:
-        return Outcome.FIRST_PUBLISH
-    moved = applied.desired_digest not in ("", situation.wanted.digest)
-    if moved or any(change.cause is diff.Cause.CHANGE for change in comparison.changes):
-        return Outcome.SOURCE_CHANGED
-    return Outcome.DRIFTED if situation.rules.self_heal else Outcome.DRIFT_LEFT_ALONE
-
-
-def _visible(look: observed.Observed) -> bool:
-    return any(state.digest is not None for state in look.documents.values())
-
-
-def _recorded(situation: situations.Situation, comparison: diff.Diff) -> bool:
-    applied = situation.remembered.applied
-    return (
-        applied is not None
-        and applied.revision == situation.wanted.revision
-        and applied.generation == (situation.look.generation or 0)
-        and situation.remembered.pass_digest == situation.pass_digest
-        and conditions.is_ready(situation.remembered.conditions)
-        and dict(applied.document_digests) == dict(situation.look.digests)
-        and [(part.item.key, part.item.digest, part.entry) for part in applied.items]
-        == [(part.item.key, part.item.digest, part.entry) for part in comparison.result]
+def _provision(situation: situations.Situation, comparison: diff.Diff) -> provisioning.Reason | None:
+    wanted = resources_digest(comparison)
+    return provisioning.needed(
+        provision=situation.rules.provision,
+        configured=situation.provisioner,
+        wanted_digest=wanted,
+        provisioned_digest=situation.remembered.provisioned_digest,
+        empty=not wanted,
     )
 
 
-def _actions(outcome: Outcome, situation: situations.Situation, comparison: diff.Diff) -> Iterator[actions.Action]:
-    match outcome:
-        case Outcome.IN_SYNC | Outcome.BLOCKED | Outcome.DRIFT_LEFT_ALONE:
-            return
-        case Outcome.LEFTOVERS:
-            yield actions.Sweep(situation.look.leftovers)
-        case Outcome.RECORD_ONLY:
-            if situation.look.leftovers:
-                yield actions.Sweep(situation.look.leftovers)
-            yield actions.Confirm(comparison.result)
-        case _:
-            documents = assembly.assemble(part.item for part in comparison.result)
-            yield actions.Publish(documents, comparison.result, situation.rules.publish)
+_NOTHING_TO_ACT_ON = frozenset({outcomes.Outcome.IN_SYNC, outcomes.Outcome.BLOCKED, outcomes.Outcome.DRIFT_LEFT_ALONE})
+_ONLY_THE_RECORD = frozenset({outcomes.Outcome.RECORD_ONLY, outcomes.Outcome.LEFTOVERS, outcomes.Outcome.PROVISION_DUE})
 
 
-def _notices(situation: situations.Situation, comparison: diff.Diff) -> Iterator[remarks.Notice]:
-    for warning in situation.wanted.warnings:
-        yield remarks.Notice("ArtifactWarning", str(warning))
-    for problem in situation.seen.problems:
-        yield remarks.Notice("ConfigDirInvalid", str(problem))
-    for key in comparison.foreign:
-        yield remarks.Notice("Foreign", f"{key.kind} {key.name} is not ours: kept")
-    for key in comparison.orphaned:
-        yield remarks.Notice(
-            "Orphaned", f"{key.kind} {key.name} is no longer in the source: kept, because of prune: none"
-        )
-    yield from foreign_files(situation.look)
-    if situation.remembered.rebuilt:
-        yield remarks.Notice("RecordRebuilt", situation.remembered.rebuilt)
-    yield remarks.Notice("NoStack", "no compose stack is configured: nothing to probe, no provisioner to run")
-    finding = compatibility.without_observation(situation.requirement, strict=situation.rules.strict)
-    if finding is not None and not finding.blocks:
-        yield remarks.Notice("NothingObservable", finding.message)
-    for change in comparison.changes:
-        if change.effect is diff.Effect.NOT_CONVERGEABLE:
-            verb = "changes" if change.after else "goes"
-            yield remarks.Notice(
-                "NotConvergeable",
-                f"{change.key.kind} {change.key.name} {verb} here only; what exists already is never changed or "
-                "deleted: do that by hand",
+def _actions(
+    outcome: outcomes.Outcome,
+    situation: situations.Situation,
+    comparison: diff.Diff,
+    provision: provisioning.Reason | None,
+) -> Iterator[actions.Action]:
+    """The order of design.md section 4: nothing is built or pushed after the first publish."""
+    if outcome in _NOTHING_TO_ACT_ON:
+        return
+    works = outcomes.needed(situation.images)
+    if works:
+        builds = tuple(work for work in works if work.need is image_work.Need.BUILD)
+        if builds:
+            yield actions.Build(builds)
+        yield actions.Push(works)
+        return
+    publishes = outcome not in _ONLY_THE_RECORD and _documents_differ(situation, comparison)
+    if situation.look.leftovers and not publishes:
+        yield actions.Sweep(situation.look.leftovers)
+    if outcome is outcomes.Outcome.LEFTOVERS:
+        return
+    documents = assembly.assemble(part.item for part in comparison.result) if publishes else {}
+    only_resources = False
+    if provision is not None:
+        if publishes and not _shows(situation, documents, items.Document.RESOURCES):
+            yield actions.PublishResources(documents[items.Document.RESOURCES], situation.rules.publish)
+            only_resources = all(
+                _shows(situation, documents, document)
+                for document in (items.Document.FUNCTIONS, items.Document.ROUTING)
             )
+        yield actions.Provision(resources_digest(comparison), provision)
+    if publishes and not only_resources:
+        yield actions.Publish(documents, comparison.result, situation.rules.publish)
+    else:
+        yield actions.Confirm(comparison.result)
 
 
-def foreign_files(look: observed.Observed) -> Iterator[remarks.Notice]:
-    """Files in CONFIG_DIR that are nobody's business here; looked up anew by every pass."""
-    for name in look.foreign_files:
-        yield remarks.Notice("ForeignFile", f"{name} in CONFIG_DIR is not ours: kept")
+def _documents_differ(situation: situations.Situation, comparison: diff.Diff) -> bool:
+    """Whether there is something to publish: images that were made again may leave the documents as they are."""
+    look = situation.look
+    return bool(
+        comparison.changes
+        or not outcomes.layout_is_ours(look, situation.rules.publish)
+        or (look.generation or 0) == situation.remembered.doubtful_generation
+    )
+
+
+def _shows(
+    situation: situations.Situation, documents: Mapping[items.Document, bytes], document: items.Document
+) -> bool:
+    return situation.look.digests.get(document) == digest.of_bytes(documents[document])
 
 
 def unchanged(
@@ -247,7 +230,7 @@ def unchanged(
         and remembered.pass_digest == pass_digest != ""
         and applied.generation == (look.generation or 0)
         and _same_documents(applied.document_digests, look)
-        and layout_is_ours(look, mode)
+        and outcomes.layout_is_ours(look, mode)
         and not look.leftovers
         and remembered.suspension is None
         and not remembered.holds

@@ -7,7 +7,7 @@ observed, and a record that was lost is rebuilt from what is seen.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core import items
+from core import image_inputs, items
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,11 @@ class Record:
     input of the last pass that ended converged (revision, rules, policy); `notes` are the lines that pass reported
     besides "nothing to do" (warnings, foreign items). `doubtful_generation` is one whose durability a failed fsync left
     in doubt: it is replaced by a new one, never trusted.
+
+    `images` are those that were built here, as they were last seen in order. `provisioned_digest` is the one of the
+    resources that the provisioner last made true: "" when it never ran, `core.provisioning.FAILED` when it last failed.
+    `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a while
+    rebuilds nothing.
     """
 
     attempted_revision: str = ""
@@ -82,5 +87,8 @@ class Record:
     holds: tuple[Hold, ...] = ()
     suspension: Suspension | None = None
     conditions: Mapping[str, Condition] = field(default_factory=dict)
+    images: tuple[image_inputs.ImageRecord, ...] = ()
+    provisioned_digest: str = ""
+    base_tag: str = ""
     rebuilt: str = ""
     """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""

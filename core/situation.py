@@ -2,14 +2,19 @@
 
 from dataclasses import dataclass
 
-from core import compatibility, desired, observed, policy, record
+from core import compatibility, desired, image_work, notices, observed, policy, record, stack
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
     """One pass's knowledge. `pass_digest` covers the revision and every rule; it is remembered once a pass ends
     converged, so that the next one may stop before reading (`core.plan.unchanged`). `rollback` says that `wanted` is an
-    earlier set and not what the source asks for."""
+    earlier set and not what the source asks for.
+
+    `running` is the stack as it was probed. `images` is the verdict on every image that is built here, and `made` are
+    the ones that this pass has made already: it looked again since. `obstacles` are what kept it from a verdict.
+    `provisioner` says that the stack has one that can be run from here.
+    """
 
     wanted: desired.Desired
     look: observed.Observed
@@ -21,3 +26,8 @@ class Situation:
     missing_secrets: tuple[str, ...] = ()
     pass_digest: str = ""
     rollback: bool = False
+    running: stack.Stack = stack.NOT_CONFIGURED
+    images: tuple[image_work.Work, ...] = ()
+    made: tuple[image_work.Work, ...] = ()
+    obstacles: tuple[notices.Blocker, ...] = ()
+    provisioner: bool = False

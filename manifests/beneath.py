@@ -8,11 +8,13 @@ the files mean, and writes nothing.
 
 import contextlib
 import errno
+import itertools
+import operator
 import os
 import posixpath
 import stat as modes
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -26,6 +28,8 @@ MAX_STEPS = 4096
 # O_PATH asks for no more than any walk does (search permission) and opens no file.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LISTED = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+BLOCK_BYTES = 1 << 20
+"""So much of a file is in memory at a time when it is read in blocks."""
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -44,18 +48,27 @@ class Name(NamedTuple):
     link: bool
 
 
+class Found(NamedTuple):
+    """One name in a directory, itself: the stat is a link's own, and `target` what it says ("" for all others)."""
+
+    name: str
+    stat: os.stat_result
+    target: str
+
+
 @dataclass(slots=True)
 class _Walk:
     """Where a walk stands: an open directory (`fd`; `root` when it did not move) and the real names that lead there.
 
-    `pending` are the parts still to go, last first.
+    `pending` are the parts still to go, last first. A `plain` walk follows no link at all.
     """
 
     root: int
     fd: int
     shown: str
     pending: list[str]
-    names: list[str]
+    plain: bool
+    names: list[str] = field(default_factory=list)
     links: int = 0
     steps: int = 0
 
@@ -104,6 +117,7 @@ class Root:
     def __init__(self, path: Path, *, shown: str = "") -> None:
         self._shown = shown
         self._fd = -1
+        self._plain = False
         with _translating(str(path)):
             self._fd = os.open(path, _FOLDER & ~os.O_NOFOLLOW)
         self._prefixes: Sequence[str] = (os.path.realpath(path), os.path.abspath(path))
@@ -124,14 +138,16 @@ class Root:
         """The path as the user would type it."""
         return posixpath.normpath(posixpath.join(self._shown, relative))
 
-    def open_dir(self, relative: str, *, shown: str | None = None) -> "Root":
+    def open_dir(self, relative: str, *, shown: str | None = None, plain: bool = False) -> "Root":
         """A directory below this one, as a root of its own: what is opened through it may not even climb up to this
-        one. `shown` replaces what its path looks like in messages. Raises what `stat` does, and `NotPlain`."""
+        one. `shown` replaces what its path looks like in messages. Through a `plain` root no link is followed: where
+        one stands, something has `Moved`. Raises what `stat` does, and `NotPlain`."""
         with self._walking(relative, self.show(relative) if shown is None else shown) as walk:
             while self._next(walk, enter_last=True):
                 pass
             child = Root.__new__(Root)
             child._shown = walk.shown
+            child._plain = plain or self._plain
             child._prefixes = [posixpath.join(prefix, *walk.names) for prefix in self._prefixes]
             child._fd = os.dup(walk.fd)
             return child
@@ -150,6 +166,15 @@ class Root:
         Raises what `stat` does, `NotPlain` for anything but a regular file (which is never opened, so a FIFO cannot
         block), `TooLarge`, and `Moved` when the file changed under the reader.
         """
+        blocks: list[bytes] = []
+        found = self.read_blocks(relative, blocks.append, max_bytes=max_bytes, shown=shown)
+        return ReadFile(b"".join(blocks), found)
+
+    def read_blocks(
+        self, relative: str, sink: Callable[[bytes], object], *, max_bytes: int, shown: str | None = None
+    ) -> os.stat_result:
+        """As `read_file`, but the content goes to `sink` in pieces of at most `BLOCK_BYTES`, and nothing of it counts
+        unless this returns. What `sink` raises is passed on as it is."""
         shown = self.show(relative) if shown is None else shown
         with self._walking(relative, shown) as walk:
             name, before = self._find(walk)
@@ -159,21 +184,27 @@ class Root:
                 raise source_errors.TooLarge(shown, before.st_size, max_bytes)
             fd = _open_seen(walk, name, before)
         try:
-            with _translating(shown):
-                return _read_whole(fd, before, shown)
+            return _read_whole(fd, before, shown, sink)
         finally:
             os.close(fd)
 
     def names(self, relative: str) -> tuple[Name, ...]:
         """What a directory holds, in the order of the names. Raises what `open_dir` does."""
-        with self.open_dir(relative) as folder, _translating(self.show(relative)):
-            fd = os.open(".", _LISTED, dir_fd=folder._fd)
-            try:
-                with os.scandir(fd) as found:
-                    listed = [Name(each.name, each.is_dir(follow_symlinks=False), each.is_symlink()) for each in found]
-            finally:
-                os.close(fd)
+        with self._listing(relative) as (found, _):
+            listed = [Name(each.name, each.is_dir(follow_symlinks=False), each.is_symlink()) for each in found]
         return tuple(sorted(listed))
+
+    def listing(self, relative: str, *, most: int) -> list[Found]:
+        """What a directory holds, every name itself, in the order of the names; cut off after `most` of them.
+
+        Raises what `open_dir` does, and `PathMissing` or `Moved` when a name changed meanwhile.
+        """
+        with self._listing(relative) as (found, fd):
+            listed = [
+                Found(each.name, each.stat(follow_symlinks=False), self._target(each, fd))
+                for each in itertools.islice(found, most)
+            ]
+        return sorted(listed, key=operator.itemgetter(0))
 
     def modes_of(self, leaf: str, names: Sequence[str]) -> dict[str, int]:
         """For each directory name/ that holds `leaf`: the mode of `leaf`; a link is not followed. Nothing is opened.
@@ -192,8 +223,28 @@ class Root:
         return found
 
     @contextlib.contextmanager
+    def _listing(self, relative: str) -> Iterator[tuple[Iterator["os.DirEntry[str]"], int]]:
+        with self.open_dir(relative) as folder, _translating(self.show(relative)):
+            fd = os.open(".", _LISTED, dir_fd=folder._fd)
+            try:
+                with os.scandir(fd) as found:
+                    yield found, fd
+            finally:
+                os.close(fd)
+
+    def _target(self, entry: "os.DirEntry[str]", fd: int) -> str:
+        if not entry.is_symlink():
+            return ""
+        try:
+            return os.readlink(entry.name, dir_fd=fd)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise source_errors.Moved(self._shown) from error
+            raise
+
+    @contextlib.contextmanager
     def _walking(self, relative: str, shown: str) -> Iterator[_Walk]:
-        walk = _Walk(self._fd, self._fd, shown, _parts(relative, shown), [])
+        walk = _Walk(self._fd, self._fd, shown, _parts(relative, shown), self._plain)
         try:
             with _translating(shown):
                 yield walk
@@ -236,6 +287,8 @@ class Root:
 
     def _follow(self, walk: _Walk, part: str) -> None:
         """Splice a link's target into the walk; an absolute one starts at the root again, which it must be below."""
+        if walk.plain:
+            raise source_errors.Moved(walk.shown)
         walk.links += 1
         if walk.links > MAX_LINKS:
             raise source_errors.LinkLoop(walk.shown)
@@ -284,19 +337,25 @@ def _open_seen(walk: _Walk, name: str, seen: os.stat_result) -> int:
     return fd
 
 
-def _read_whole(fd: int, before: os.stat_result, shown: str) -> ReadFile:
+def _read_whole(fd: int, before: os.stat_result, shown: str, sink: Callable[[bytes], object]) -> os.stat_result:
     """Exactly as many bytes as the file says to have. A file that has more or fewer is being written, or is one of the
     kernel's (`/proc`), and neither is an artifact's."""
-    chunks: list[bytes] = []
     wanted = before.st_size + 1
-    while wanted > 0 and (chunk := os.read(fd, wanted)):
-        chunks.append(chunk)
-        wanted -= len(chunk)
-    after = os.fstat(fd)
+    while wanted > 0 and (block := _read(fd, min(wanted, BLOCK_BYTES), shown)):
+        sink(block)
+        wanted -= len(block)
+    with _translating(shown):
+        after = os.fstat(fd)
     moments = [(each.st_size, each.st_mtime_ns, each.st_ctime_ns) for each in (before, after)]
     if wanted != 1 or moments[0] != moments[1]:
         raise source_errors.Moved(shown)
-    return ReadFile(b"".join(chunks), after)
+    return after
+
+
+def _read(fd: int, size: int, shown: str) -> bytes:
+    # Not around the whole loop: a disk that is full where the blocks go is not the fault of the file they come from.
+    with _translating(shown):
+        return os.read(fd, size)
 
 
 @contextlib.contextmanager

@@ -7,17 +7,17 @@ or parsed. An unchanged source costs stat calls, a changed entry costs that entr
 """
 
 import contextlib
-import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core import compatibility, desired, digest, grammar, items, problems
 from manifests import (
     artifact_file,
     contents,
-    discovery,
+    context_tree,
     entry_files,
     fingerprint,
+    opening,
     places,
     source_errors,
     survey,
@@ -28,25 +28,30 @@ CONTENT_VERSION = 2
 """To be raised with every change of what is read from a document, or of how an item is rendered: whatever is stored is
 then made anew."""
 
-ATTEMPTS = 3
-"""How often a source that changes under the reader is read before giving up."""
-
 Source = survey.Source
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the outcome of reading depends on besides the bytes. `allowed_names` are those of consumers.md GW11."""
+    """What the outcome of reading depends on besides the bytes. `allowed_names` are those of consumers.md GW11,
+    `max_context_bytes` counts all files of one build context, holes included (faults.md G4)."""
 
     require_ids: bool = True
     allowed_names: frozenset[str] = grammar.DEFAULT_NAMES
     limits: yaml_builder.Limits = yaml_builder.DEFAULT_LIMITS
+    max_context_bytes: int = 1 << 30
+
+    @property
+    def path_limits(self) -> context_tree.Limits:
+        """Sizes that are known before anything is opened."""
+        return context_tree.Limits(self.limits.max_bytes, self.max_context_bytes)
 
     @property
     def rules_digest(self) -> str:
         """Covers all of it, and the version of this program's reading."""
         names = sorted(self.allowed_names)
-        return digest.of_parts((str(CONTENT_VERSION), str(self.require_ids), repr(self.limits), *names))
+        limits = (repr(self.limits), str(self.max_context_bytes))
+        return digest.of_parts((str(CONTENT_VERSION), str(self.require_ids), *limits, *names))
 
 
 DEFAULT_RULES = Rules()
@@ -62,15 +67,35 @@ class DocumentRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextRef:
+    """What one function's image is built from, as the scan found it: the tree below `functions/<function>/`.
+
+    `digest` covers its names, modes and bytes, `dockerfile_digest` the bytes of its Dockerfile, which `address` leads
+    to; `address.folder` is the context's folder below the artifact root.
+    """
+
+    function: str
+    digest: str
+    dockerfile_digest: str
+    address: survey.Address
+
+
+@dataclass(frozen=True, slots=True)
 class EntryRef:
     """One entry whose paths are all in order. `artifact_root` is absolute, `config_dir` as the user would type it;
-    `builds` are the names below `functions/` that hold a Dockerfile, whether or not such a function is declared."""
+    `contexts` are of the names below `functions/` that hold a Dockerfile, whether or not such a function is
+    declared."""
 
     id: str
     artifact_root: str
     config_dir: str
     documents: tuple[DocumentRef, ...]
-    builds: tuple[str, ...]
+    contexts: tuple[ContextRef, ...]
+
+    @property
+    def builds(self) -> tuple[str, ...]:
+        """The names of the contexts."""
+        return tuple(each.function for each in self.contexts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +131,29 @@ def scan(
     with every problem of the manifest; when that is in order, with every path problem of every entry and every problem
     of the documents that can be reached.
     """
-    for _ in range(ATTEMPTS):
-        with contextlib.suppress(contents.ChangedMeanwhile), _opened(source) as tree:
+    for _ in range(opening.ATTEMPTS):
+        with contextlib.suppress(contents.ChangedMeanwhile), opening.opened(source) as tree:
             read = contents.Contents(tree, store, now_ns=now_ns, max_bytes=rules.limits.max_bytes)
             return _Scan(tree, store, rules, read).checkout()
-    raise _unstable(source)
+    raise opening.unstable(source)
+
+
+def dockerfile(found: Checkout, store: fingerprint.Store, entry_id: str, function: str) -> tuple[bytes, str]:
+    """The Dockerfile of a function that the entry brings a context for, and its path as the user would type it.
+
+    Raises `SourceUnstable` when it is no longer the one that the revision stands for, `KeyError` when there is none.
+    """
+    ref = context_of(found, entry_id, function)
+    return _reread(found, ref.address, ref.dockerfile_digest, store), ref.address.shown
+
+
+def context_of(found: Checkout, entry_id: str, function: str) -> ContextRef:
+    """The build context that the entry brings for the function. Raises `KeyError` when it brings none."""
+    for entry in found.entries:
+        for ref in entry.contexts if entry.id == entry_id else ():
+            if ref.function == function:
+                return ref
+    raise KeyError((entry_id, function))
 
 
 def load_entries(checkout: Checkout, store: fingerprint.Store) -> tuple[desired.Entry, ...]:
@@ -137,7 +180,7 @@ class _Scan:
     def checkout(self) -> Checkout:
         """See `scan`. Raises `ChangedMeanwhile` too."""
         seen = self._manifest_stamp()
-        with _manifest_refused(self.tree):
+        with opening.manifest_refused(self.tree):
             manifest_digest = self.contents.digest(self.tree.manifest, seen)
         reading = self._manifest(manifest_digest)
         look = survey.Look() if reading.manifest is None else self._look(reading.manifest)
@@ -150,12 +193,12 @@ class _Scan:
             raise source_errors.ArtifactInvalid(reading.problems)
         found = self._found(reading.manifest, reading.problems, entries, _revision(manifest_digest, entries, look))
         if refusals:
-            raise _refused(refusals, (*reading.problems, *_load(found, self.store)[1]))
+            raise opening.refused(refusals, (*reading.problems, *_load(found, self.store)[1]))
         return found
 
     def _manifest_stamp(self) -> fingerprint.Fingerprint:
         address = self.tree.manifest
-        with _manifest_refused(self.tree):
+        with opening.manifest_refused(self.tree):
             found = self.tree.root.stat(address.inner)
             survey.require_file(found, address.shown, max_bytes=self.rules.limits.max_bytes)
         return self.tree.stamp(address, found)
@@ -174,7 +217,10 @@ class _Scan:
         return reading
 
     def _look(self, manifest: artifact_file.ArtifactFile) -> survey.Look:
-        return survey.look(self.tree, manifest, max_bytes=self.rules.limits.max_bytes)
+        try:
+            return survey.look(self.tree, manifest, self.rules.path_limits)
+        except source_errors.Moved as error:
+            raise contents.ChangedMeanwhile from error
 
     def _entries(
         self, manifest: artifact_file.ArtifactFile | None, look: survey.Look
@@ -186,16 +232,31 @@ class _Scan:
             if manifest is None or paths is None:
                 continue
             entry = manifest.entries[position]
+            key = "runtime_config_dir"
             try:
                 documents = tuple(
                     DocumentRef(each.document, self.contents.digest(each.address, each.seen), each.address)
                     for each in paths.documents
                 )
+                key = "artifact_root"
+                contexts = tuple(self._context(paths.place, each) for each in paths.contexts)
             except source_errors.PathUnreadable as error:
-                refusals.append(survey.refusal(self.tree, entry, position, key="runtime_config_dir", error=error))
+                refusals.append(survey.refusal(self.tree, entry, position, key=key, error=error))
                 continue
-            entries.append(EntryRef(entry.id, paths.artifact_root, paths.config_dir, documents, paths.builds))
+            entries.append(EntryRef(entry.id, paths.artifact_root, paths.config_dir, documents, contexts))
         return entries, refusals
+
+    def _context(self, place: str, seen: context_tree.Context) -> ContextRef:
+        digests = {
+            path: self.contents.digest_in_blocks(survey.Address(place, path, seen.show(path), seen.folder), stamp)
+            for path, stamp in seen.files
+        }
+        return ContextRef(
+            seen.function,
+            context_tree.digest_of(seen.nodes, digests),
+            digests[seen.dockerfile],
+            survey.Address(place, seen.dockerfile, seen.show(context_tree.DOCKERFILE), seen.folder),
+        )
 
     def _found(
         self,
@@ -226,7 +287,8 @@ def _revision(manifest_digest: str, entries: Sequence[EntryRef], look: survey.Lo
     for entry, paths in zip(entries, filter(None, look.entries), strict=False):
         parts += ["entry", paths.identity]
         parts += [part for ref in entry.documents for part in (ref.document, ref.digest)]
-        parts += ["builds", str(len(entry.builds)), *entry.builds]
+        parts += ["builds", str(len(entry.contexts))]
+        parts += [part for ref in entry.contexts for part in (ref.function, ref.digest)]
     return digest.of_parts(parts)
 
 
@@ -268,57 +330,9 @@ def _read_entry(checkout: Checkout, entry: EntryRef, store: fingerprint.Store) -
 
 def _bytes_of(checkout: Checkout, ref: DocumentRef, store: fingerprint.Store) -> bytes:
     held = checkout.held.get(ref.digest)
-    if held is not None:
-        return held
-    try:
-        with _opened(checkout.source) as tree:
-            return contents.reread(
-                tree, ref.address, ref.digest, store=store, max_bytes=checkout.rules.limits.max_bytes
-            )
-    except contents.ChangedMeanwhile:
-        raise _unstable(checkout.source) from None
+    return _reread(checkout, ref.address, ref.digest, store) if held is None else held
 
 
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator[survey.Tree]:
-    """The source's tree. Raises `SourceMissing`, `SourceUnreadable`, and `ArtifactInvalid` for a manifest outside."""
-    try:
-        tree = survey.Tree(source)
-    except source_errors.PathEscapes as error:
-        raise source_errors.of_path_error(error) from error
-    except source_errors.PathError as error:
-        raise discovery.unopened(source.root, error) from error
-    with tree:
-        yield tree
-
-
-@contextlib.contextmanager
-def _manifest_refused(tree: survey.Tree) -> Iterator[None]:
-    """What is wrong with the path of artifact.yml, as what that means for the source."""
-    try:
-        yield
-    except source_errors.PathMissing as error:
-        source = tree.source
-        wanted = posixpath.normpath(source.manifest)
-        raise discovery.absent(tree.root, tree.place("."), shown=str(source.root), wanted=wanted) from error
-    except source_errors.PathUnreadable as error:
-        raise source_errors.SourceUnreadable(f"source {tree.source.root}: {error}") from error
-    except source_errors.PathError as error:
-        raise source_errors.of_path_error(error) from error
-
-
-def _refused(
-    refusals: Sequence[survey.Refusal], others: Sequence[problems.Problem]
-) -> source_errors.SourceUnreadable | source_errors.ArtifactInvalid:
-    """Permission is the source's trouble as long as nothing else is wrong; a broken contract is the artifact's."""
-    found = (*(refusal.problem for refusal in refusals), *others)
-    denied = [refusal.error for refusal in refusals if isinstance(refusal.error, source_errors.PathUnreadable)]
-    if len(denied) == len(refusals) and not places.has_errors(others):
-        return source_errors.SourceUnreadable("; ".join(map(str, denied)), found)
-    return source_errors.ArtifactInvalid(found)
-
-
-def _unstable(source: Source) -> source_errors.SourceUnstable:
-    return source_errors.SourceUnstable(
-        f"{source.root} changed while it was read, {ATTEMPTS} times in a row: try again once its writer has finished"
-    )
+def _reread(checkout: Checkout, address: survey.Address, wanted: str, store: fingerprint.Store) -> bytes:
+    with opening.unmoved(checkout.source) as tree:
+        return contents.reread(tree, address, wanted, store=store, max_bytes=checkout.rules.limits.max_bytes)

@@ -5,6 +5,7 @@ before and once after reading. Owns the path rule of contract.md section 2: what
 symbolic links. Opens directories, never a file.
 """
 
+import contextlib
 import os
 import posixpath
 import stat
@@ -14,10 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from core import items, problems
-from manifests import artifact_file, beneath, entry_files, fingerprint, source_errors
-
-BUILD_FOLDER = "functions"
-BUILD_FILE = "Dockerfile"
+from manifests import artifact_file, beneath, context_tree, entry_files, fingerprint, source_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +34,13 @@ class Source:
 
 class Address(NamedTuple):
     """How to open one file again: `artifact` is a directory below the tree, `inner` a path below that. `shown` is the
-    path as the user would type it."""
+    path as the user would type it. With a `folder`, which is below `artifact`, `inner` is below that, and no link from
+    there on is followed."""
 
     artifact: str
     inner: str
     shown: str
+    folder: str = ""
 
 
 class Document(NamedTuple):
@@ -54,14 +54,15 @@ class Document(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class EntryPaths:
     """What an entry's paths lead to. `config_dir` is shown to users; `identity` is the same, but equal wherever the
-    source stands. `artifact_root` is absolute; links in it are as they are. `builds` are the names below `functions/`
-    that hold a Dockerfile."""
+    source stands. `place` is the artifact root's (see `Tree`), `artifact_root` is absolute; links in it are as they
+    are. `contexts` are what stands below `functions/<name>/` of those that hold a Dockerfile, in the order of names."""
 
+    place: str
     artifact_root: str
     config_dir: str
     identity: str
     documents: tuple[Document, ...]
-    builds: tuple[str, ...]
+    contexts: tuple[context_tree.Context, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,18 +131,33 @@ class Tree:
 
     def absolute(self, place: str) -> str:
         """A place from the root of the file system."""
-        return posixpath.normpath(posixpath.join("/" if self.source.allow_outside else self._top, place))
+        return posixpath.normpath(self.where(place))
 
     def stamp(self, address: Address, found: os.stat_result) -> fingerprint.Fingerprint:
         """The fingerprint of a file of this tree; its path tells apart the files of all sources."""
-        top = "/" if self.source.allow_outside else self._top
-        return fingerprint.of_stat(posixpath.join(top, address.artifact, address.inner), found)
+        path = posixpath.join(self.where(address.artifact), address.folder, address.inner)
+        return fingerprint.of_stat(path, found)
+
+    def where(self, place: str) -> str:
+        """A place, in the paths of fingerprints."""
+        return posixpath.join("/" if self.source.allow_outside else self._top, place)
 
     def read(self, address: Address, *, max_bytes: int) -> tuple[bytes, fingerprint.Fingerprint]:
         """The content of a file and its fingerprint. Raises what `beneath.Root.read_file` does."""
-        with self.root.open_dir(address.artifact, shown=".") as artifact:
-            content, found = artifact.read_file(address.inner, max_bytes=max_bytes, shown=address.shown)
-        return content, self.stamp(address, found)
+        blocks: list[bytes] = []
+        seen = self.read_blocks(address, blocks.append, max_bytes=max_bytes)
+        return b"".join(blocks), seen
+
+    def read_blocks(
+        self, address: Address, sink: Callable[[bytes], object], *, max_bytes: int
+    ) -> fingerprint.Fingerprint:
+        """Give the content of a file to `sink`, block by block. Raises what `beneath.Root.read_blocks` does."""
+        with contextlib.ExitStack() as opened:
+            folder = opened.enter_context(self.root.open_dir(address.artifact, shown="."))
+            if address.folder:
+                folder = opened.enter_context(folder.open_dir(address.folder, plain=True))
+            found = folder.read_blocks(address.inner, sink, max_bytes=max_bytes, shown=address.shown)
+        return self.stamp(address, found)
 
     def _below_top(self, path: str) -> str | None:
         """An absolute path that is below the source's folder, relative to that."""
@@ -152,9 +168,10 @@ class Tree:
         return None
 
 
-def look(tree: Tree, manifest: artifact_file.ArtifactFile, *, max_bytes: int) -> Look:
-    """Look at the paths of every entry: contract.md section 2, path rule, and the files that must exist."""
-    scenes = [_Scene(tree, entry, position, max_bytes) for position, entry in enumerate(manifest.entries)]
+def look(tree: Tree, manifest: artifact_file.ArtifactFile, limits: context_tree.Limits) -> Look:
+    """Look at the paths of every entry: contract.md section 2, path rule, and the files that must exist. Raises
+    `Moved` when a build context changes at this very moment."""
+    scenes = [_Scene(tree, entry, position, limits) for position, entry in enumerate(manifest.entries)]
     entries = tuple(scene.paths() for scene in scenes)
     return Look(entries, tuple(refusal for scene in scenes for refusal in scene.refusals))
 
@@ -171,7 +188,8 @@ def refusal(
 ) -> Refusal:
     """The error as a problem at the key of the entry that named the path."""
     path = problems.format_path(("artifacts", position, key))
-    return Refusal(problems.Problem(tree.manifest.shown, *entry.places[key], path, str(error)), error)
+    words = context_tree.printable(str(error))  # names are the source's, and need not even be text
+    return Refusal(problems.Problem(tree.manifest.shown, *entry.places[key], path, words), error)
 
 
 @dataclass(slots=True)
@@ -181,7 +199,7 @@ class _Scene:
     tree: Tree
     entry: artifact_file.ArtifactEntry
     position: int
-    max_bytes: int
+    limits: context_tree.Limits
     refusals: list[Refusal] = field(default_factory=list)
 
     def paths(self) -> EntryPaths | None:
@@ -201,11 +219,11 @@ class _Scene:
         config_dir = artifact.show(inner)
         documents = tuple(self._documents(artifact, place, inner))
         self._bundle(artifact)
-        builds = self._builds(artifact)
+        contexts = tuple(self._contexts(artifact, place))
         if self.refusals:
             return None
         identity = posixpath.join(relative, inner)
-        return EntryPaths(self.tree.absolute(place), config_dir, identity, documents, builds)
+        return EntryPaths(place, self.tree.absolute(place), config_dir, identity, documents, contexts)
 
     def _documents(self, artifact: beneath.Root, place: str, inner: str) -> Iterator[Document]:
         key = "runtime_config_dir"
@@ -218,7 +236,7 @@ class _Scene:
             name = f"{inner}/{document}"
             try:
                 found = artifact.stat(name)
-                require_file(found, artifact.show(name), max_bytes=self.max_bytes)
+                require_file(found, artifact.show(name), max_bytes=self.limits.document)
             except source_errors.PathMissing as error:
                 if document in entry_files.REQUIRED:
                     self._refuse(key, error)
@@ -238,12 +256,26 @@ class _Scene:
         except source_errors.PathError as error:
             self._refuse("bundle_manifest", error)
 
+    def _contexts(self, artifact: beneath.Root, place: str) -> Iterator[context_tree.Context]:
+        """What images are built from (contract.md section 5), with a refusal for each thing that none may be."""
+        for name in self._builds(artifact):
+            try:
+                found = context_tree.look(artifact, name, where=self.tree.where(place), limits=self.limits)
+            except source_errors.Moved:
+                raise
+            except source_errors.PathError as error:
+                self._refuse("artifact_root", error)
+                continue
+            for wrong in found.wrong:
+                self._refuse("artifact_root", wrong)
+            yield found
+
     def _builds(self, artifact: beneath.Root) -> tuple[str, ...]:
         """Names whose `functions/<name>/Dockerfile` is a file (contract.md section 5), in the order of the names."""
         try:
-            with artifact.open_dir(BUILD_FOLDER) as folder:
+            with artifact.open_dir(context_tree.FOLDER) as folder:
                 listed = folder.names(".")
-                found = folder.modes_of(BUILD_FILE, [each.name for each in listed if each.folder])
+                found = folder.modes_of(context_tree.DOCKERFILE, [each.name for each in listed if each.folder])
         except (source_errors.PathMissing, source_errors.NotPlain):
             return ()
         except source_errors.PathError as error:
@@ -257,7 +289,7 @@ class _Scene:
     def _linked_builds(self, artifact: beneath.Root, names: Sequence[str]) -> Iterator[str]:
         """Where the folder or the file is a link (or no file at all): the long way, and a refusal when it leads out."""
         for name in names:
-            path = f"{BUILD_FOLDER}/{name}/{BUILD_FILE}"
+            path = f"{context_tree.FOLDER}/{name}/{context_tree.DOCKERFILE}"
             try:
                 _require(artifact.stat(path), stat.S_ISREG, artifact.show(path))
             except source_errors.PathMissing:

@@ -25,7 +25,7 @@ INDEX_HOSTS = re.compile(r"p[y]pi\.org|python[h]osted|npm[j]s\.(?:org|com)|crate
 MACHINE_PATHS = re.compile(r"(?<![\w.$}~-])/(?:work|root|home/\w+|Users/\w+)/")
 LATER = re.compile(r"\b(?:TO[D]O|FIX[M]E|XX[X])\b|NotImplemented[E]rror|pragma: no[ ]cover")
 
-UNTRACKED_FOLDERS = frozenset({".git", ".venv", "__pycache__", "build", "dist"})
+UNTRACKED_FOLDERS = frozenset({".git", ".venv", ".engine", "__pycache__", "build", "dist"})
 
 
 def sources() -> list[Path]:

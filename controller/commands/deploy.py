@@ -17,6 +17,7 @@ from controller.commands import passes
 @click.option("--no-cache", is_flag=True, help="Build images without cache, and read every document anew.")
 @click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors.")
 @click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images.")
+@shared.docker_context
 @shared.allow_shrink
 @shared.of_wait
 @shared.of_output
@@ -31,6 +32,6 @@ def command(interruption: Any, /, artifact: Path, out: Path, no_cache: bool, **o
         ("manifest", "path"): artifact.name,
     }
     with target.Target(settings.load(None, flags), interruption=interruption, fresh=no_cache) as opened:
-        ended = reconciler.reconcile_once(opened, passes.request(opened, options))
+        ended = reconciler.reconcile_once(opened, passes.request(opened, {**options, "no_cache": no_cache}))
     passes.show(ended, shared.printer(options))
     return ended.exit_code

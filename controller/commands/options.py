@@ -54,6 +54,7 @@ _TARGET = (
 allow_shrink = click.option(
     "--allow-shrink", callback=_revision, metavar="REVISION", help="Allow this revision's removals."
 )
+docker_context = click.option("--context", "docker_context", metavar="NAME", help="A context of the docker command.")
 _SOURCE = (
     click.option("--source", type=PATH, metavar="DIR", help="The folder of artifacts."),
     click.option("--manifest", metavar="PATH", help="artifact.yml relative to the source.  [the only one below it]"),
@@ -62,6 +63,7 @@ _SOURCE = (
     click.option("--secret-env", type=PATH, metavar="FILE", help="KEY=value file with the required secrets."),
     click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors."),
     click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images."),
+    docker_context,
     allow_shrink,
 )
 _OUTPUT = (
@@ -106,6 +108,7 @@ def flags(options: dict[str, Any]) -> dict[tuple[str, ...], Any]:
         ("manifest", "env"): options.get("env"),
         ("secrets", "env_file"): options.get("secret_env"),
         ("policy", "strict"): options.get("strict"),
+        ("docker", "context"): options.get("docker_context"),
         ("lock_wait",): options.get("wait"),
     }
 

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 def request(opened: "target.Target", options: dict[str, Any], saved: plan.Preconditions | None = None) -> world.Request:
     """The request that the settings' policy and this command line make."""
-    allowed = policy.Permissions(shrink=options.get("allow_shrink") or "", skip_images=bool(options.get("skip_images")))
+    allowed = policy.Permissions(
+        shrink=options.get("allow_shrink") or "",
+        skip_images=bool(options.get("skip_images")),
+        rebuild=bool(options.get("no_cache")),
+    )
     return world.Request(opened.rules, allowed, saved)
 
 

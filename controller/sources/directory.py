@@ -21,6 +21,7 @@ def rules(configured: settings.Settings) -> checkout.Rules:
         require_ids=configured.manifest.require_ids,
         allowed_names=grammar.DEFAULT_NAMES | frozenset(configured.manifest.gateway_env),
         limits=_limits(configured.manifest.max_bytes),
+        max_context_bytes=configured.images.max_context_bytes,
     )
 
 

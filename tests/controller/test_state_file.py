@@ -81,7 +81,7 @@ def test_l6_a_newer_schema_is_refused_and_not_touched(reopen: Reopen, tmp_path: 
     """L6, B4: an older controller does not touch what a newer one wrote."""
     reopen().record_success(success())
     with closing(sqlite3.connect(tmp_path / "state" / "state.db")) as connection:
-        connection.execute("PRAGMA user_version=2")
+        connection.execute(f"PRAGMA user_version={state_rows.VERSION + 1}")
     before = snapshot(tmp_path / "state")
     opened = reopen()
     for use in (
@@ -90,7 +90,10 @@ def test_l6_a_newer_schema_is_refused_and_not_touched(reopen: Reopen, tmp_path: 
         lambda: opened.record_success(success("2")),
         opened.history,
     ):
-        with pytest.raises(state.StateNewer, match="schema version 2; this controller knows 1"):
+        with pytest.raises(
+            state.StateNewer,
+            match=f"schema version {state_rows.VERSION + 1}; this controller knows {state_rows.VERSION}",
+        ):
             use()
     assert snapshot(tmp_path / "state") == before
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import conditions, record
+from core import compatibility, conditions, record, stack
 
 
 def _after(
@@ -23,7 +23,7 @@ def _after(
         ("SourceMissing", False, {"Ready": "False", "SourceReady": "False", "Compatible": "Unknown"}),
         ("SourceEmpty", False, {"Ready": "False", "SourceReady": "False"}),
         ("ArtifactInvalid", False, {"Ready": "False", "SourceReady": "True"}),
-        ("StackIncompatible", False, {"Ready": "False", "SourceReady": "True", "Compatible": "False"}),
+        ("StackIncompatible", False, {"Ready": "False", "SourceReady": "True"}),
         ("PublishFailed", False, {"Ready": "False", "SourceReady": "True"}),
     ],
 )
@@ -53,3 +53,37 @@ def test_a_pass_that_never_looked_at_the_source_says_nothing_about_it() -> None:
     assert rolled_back["SourceReady"].status == "False"
     assert rolled_back["SourceReady"].reason == "SourceMissing"
     assert _after("ConfigDirUnusable", converged=False, source_read=None)["SourceReady"].status == "Unknown"
+
+
+DOCKER = stack.Stack("p", (stack.Service("gateway", "esb-gateway-docker:v1", "v1"),), source="project p")
+
+
+@pytest.mark.parametrize(
+    ("requirement", "seen", "strict", "expected"),
+    [
+        (None, stack.NOT_CONFIGURED, False, ("Unknown", "NothingObservable")),
+        (None, DOCKER, False, ("Unknown", "NothingRequired")),
+        (compatibility.Requirement("1.0", "docker", "v1"), DOCKER, False, ("True", "AsRequired")),
+        (compatibility.Requirement("1.0", "docker", "v2"), DOCKER, False, ("True", "VersionDiffers")),
+        (compatibility.Requirement("1.0", "docker", "v2"), DOCKER, True, ("False", "StackIncompatible")),
+        (compatibility.Requirement("1.0", "containerd", "v1"), DOCKER, False, ("False", "StackIncompatible")),
+    ],
+)
+def test_what_a_look_at_the_stack_says(
+    requirement: compatibility.Requirement | None, seen: stack.Stack, strict: bool, expected: tuple[str, str]
+) -> None:
+    assert tuple(conditions.of_stack(requirement, seen, strict=strict)["Compatible"][:2]) == expected
+
+
+def test_a_pass_that_never_looked_at_the_stack_leaves_what_the_last_look_said() -> None:
+    seen = conditions.of_stack(None, DOCKER, strict=False)
+    before = conditions.after(conditions.Result(True, "InSync", "", "r", stack=seen), {}, now="t1")
+    assert _after("LockBusy", converged=False, before=before)["Compatible"].reason == "NothingRequired"
+
+
+def test_a_look_alone_moves_only_what_it_says_anew() -> None:
+    before = _after("InSync", converged=True)
+    same = conditions.after_look({"Healthy": ("Unknown", "NotLookedAt", "other words")}, before, now="t2")
+    assert same == before
+    moved = conditions.after_look({"Healthy": ("False", "Unhealthy", "gateway")}, before, now="t2")
+    assert (moved["Healthy"].changed_at, moved["Ready"].changed_at) == ("t2", "t1")

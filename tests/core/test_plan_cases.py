@@ -4,6 +4,7 @@ A case names what the last applied set held, what CONFIG_DIR shows and what the 
 say. An item is written ``kind name: value``; in `applied` the word `foreign` before it marks an item that was never ours.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,23 @@ from typing import Any
 import pytest
 import yaml
 
-from core import compatibility, desired, digest, items, observed, plan, policy, problems, record
+from core import (
+    assembly,
+    compatibility,
+    desired,
+    diff,
+    digest,
+    image_inputs,
+    image_work,
+    items,
+    notices,
+    observed,
+    outcomes,
+    plan,
+    policy,
+    problems,
+    record,
+)
 from core import situation as situations
 
 CASES = sorted(Path(__file__).parent.parent.joinpath("cases", "plan").glob("*.yml"))
@@ -58,6 +75,14 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
     revision = case.get("revision", "sha256:new")
     digests = {document: digest.of_parts(str(document)) for document in items.Document}
     visible = "observed" in case
+    shown = {items.Document(name): _bytes_of(wanted)[items.Document(name)] for name in case.get("shown", ())}
+    digests |= {document: digest.of_bytes(content) for document, content in shown.items()}
+    builds = tuple(("entry-1", name) for name in case.get("builds", ()))
+    provisioned = case.get("provisioned", "")
+    if provisioned == "wanted":
+        provisioned = plan.resources_digest(
+            diff.Diff((), tuple(record.AppliedItem(item, "entry-1") for item in wanted))
+        )
     layout = observed.Presence(case.get("layout", "link"))
     state = observed.DocumentState(layout if visible else observed.Presence.MISSING, "", 1, case.get("obstacle", ""))
     return situations.Situation(
@@ -65,7 +90,7 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
             revision=revision,
             items={item.key: item for item in wanted},
             provenance={item.key: desired.Provenance("entry-1", "a/functions.yml", 3) for item in wanted},
-            builds=tuple(("entry-1", name) for name in case.get("builds", ())),
+            builds=builds,
         ),
         look=observed.Observed(
             exists=True,
@@ -102,6 +127,7 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
             else None,
             pass_digest="pass",
             conditions={} if case.get("not_ready") else _READY,
+            provisioned_digest=provisioned,
             doubtful_generation=case.get("doubtful"),
             holds=tuple(record.Hold(held, "bad", "then") for held in case.get("holds", ())),
             suspension=record.Suspension("me", case["suspended"], "then") if "suspended" in case else None,
@@ -111,7 +137,33 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
         requirement=compatibility.Requirement("1.0", "docker", "v1") if case.get("requires_stack") else None,
         missing_secrets=tuple(case.get("missing_secrets", ())),
         pass_digest="pass",
+        images=_works(case, "images"),
+        made=_works(case, "made"),
+        obstacles=(notices.Blocker("DockerUnavailable", "no engine"),)
+        if builds and not case.get("allowed", {}).get("skip_images")
+        else (),
+        provisioner=bool(case.get("provisioner")),
     )
+
+
+def _bytes_of(wanted: list[items.Item]) -> Mapping[items.Document, bytes]:
+    return assembly.assemble(sorted(wanted, key=lambda item: items.KIND_ORDER[item.key.kind]))
+
+
+def _works(case: dict[str, Any], name: str) -> tuple[image_work.Work, ...]:
+    """The verdicts of a case: need and reason by function; ``unknown`` is a registry that did not answer."""
+    works = []
+    for function, (need, *why) in case.get(name, {}).items():
+        target = "host/x:1" if case.get("same_target") else f"host/{function}:1"
+        works.append(
+            image_work.Work(
+                image_inputs.ImageInput(function, "entry-1", "x:1", target, "sha256:context", "FROM scratch"),
+                image_work.Need("nothing" if need == "unknown" else need),
+                image_work.Why(why[0]) if why else None,
+                known=need != "unknown",
+            )
+        )
+    return tuple(works)
 
 
 @pytest.mark.parametrize("case", _cases())
@@ -170,6 +222,6 @@ def test_f7_applying_a_plan_leaves_nothing_to_do(case: dict[str, Any]) -> None:
             pass_digest="pass",
         )
     )
-    assert again.outcome is plan.Outcome.IN_SYNC
+    assert again.outcome is outcomes.Outcome.IN_SYNC
     assert again.comparison.changes == ()
     assert again.actions == ()

@@ -115,21 +115,28 @@ def _environment(wanted: Mapping[str, str]) -> Iterator[None]:
     try:
         for name in _ours(os.environ):
             del os.environ[name]
-        os.environ.update(wanted)
+        os.environ.update({**NO_ENGINE, **wanted})
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
 
 
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
+"""What a machine without an engine looks like: these tests are the same with and without one."""
+
+
+_CONTRACT_NAMES = frozenset({"CONFIG_DIR", "CONTAINER_REGISTRY", "HOST_REGISTRY_ADDR", "ESB_TAG", "FAILPOINT"})
+
+
 def _ours(environment: Mapping[str, str]) -> list[str]:
-    return [name for name in environment if name.startswith("CONTROLLER_") or name in ("CONFIG_DIR", "FAILPOINT")]
+    return [name for name in environment if name.startswith("CONTROLLER_") or name in _CONTRACT_NAMES]
 
 
 def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a child that finds this source tree, and nothing of ours that the caller has set."""
     kept = {name: value for name, value in os.environ.items() if name not in _ours(os.environ)}
-    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+    return {**kept, **NO_ENGINE, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
 
 def line(*arguments: str | Path) -> list[str]:

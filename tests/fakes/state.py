@@ -5,7 +5,7 @@ a file is set by hand: `broken` is raised by every method, `rebuilt` is what a d
 """
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from controller import clock, remembered
@@ -79,6 +79,14 @@ class MemoryState:
         """See `State`."""
         self._change(remembered.after_failure(self._stored, failure))
         self._add(remembered.row_of_failure(failure, clock.iso(self._now())))
+
+    def record_provision(self, resources_digest: str) -> None:
+        """See `State`."""
+        self._change(remembered.after_provision(self._stored, resources_digest))
+
+    def record_conditions(self, conditions: Mapping[str, record.Condition]) -> None:
+        """See `State`."""
+        self._change(remembered.after_look(self._stored, conditions))
 
     def hold(self, revision: str, reason: str) -> None:
         """See `State`."""

@@ -11,8 +11,26 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from controller import clock, errors, memory, state
-from controller.world import Acted, Fetched, Success
-from core import actions, assembly, compatibility, desired, digest, items, observed, policy, record
+from controller.world import Acted, Failure, Fetched, Images, Success, Told
+from core import (
+    actions,
+    assembly,
+    compatibility,
+    conditions,
+    desired,
+    digest,
+    image_inputs,
+    image_work,
+    items,
+    notices,
+    observed,
+    policy,
+    provisioning,
+    record,
+    references,
+    stack,
+)
+from manifests import pinning
 from tests.fakes.state import MemoryState
 
 START = datetime.datetime(2026, 2, 20, 7, 4, 4, tzinfo=datetime.UTC)
@@ -39,15 +57,22 @@ def route(path: str, target: str) -> items.Item:
     return items.Item(key, digest.of_value([path, target]), f"- path: {path}\n  function: {target}\n", 1, target)
 
 
+def table(name: str, value: int = 1) -> items.Item:
+    """A table."""
+    key = items.ItemKey(items.Kind.TABLE, name)
+    return items.Item(key, digest.of_value([name, value]), f"- TableName: {name}\n  Value: {value}\n", 1)
+
+
 @dataclass
 class Source:
-    """What the source holds. `broken` is what resolving it raises; `unreadable` is what reading it raises."""
+    """What the source holds. `code` is a number for each function that is built, for what it is built from. `broken` is what resolving it raises; `unreadable` is what reading it raises."""
 
     revision: str = revision(1)
     parts: tuple[items.Item, ...] = (function("a"), function("b"), route("/a", "a"))
     missing_secrets: tuple[str, ...] = ()
     requirement: compatibility.Requirement | None = None
     builds: tuple[tuple[str, str], ...] = ()
+    code: dict[str, int] = field(default_factory=dict)
     broken: errors.ControllerError | None = None
     unreadable: errors.ControllerError | None = None
 
@@ -76,6 +101,31 @@ class Disk:
         return {document: digest.of_bytes(content) for document, content in self.documents.items()}
 
 
+@dataclass
+class Docker:
+    """Registry, engine and stack. `tags` are digest and input digest by reference, `built` what the engine has, by input
+    digest; `refusing` is what the next build, push or provisioner run raises."""
+
+    tags: dict[str, tuple[str, str]] = field(default_factory=dict)
+    built: set[str] = field(default_factory=set)
+    running: stack.Stack = stack.NOT_CONFIGURED
+    reachable: bool = True
+    provisioner: bool = False
+    obstacle: notices.Blocker | None = None
+    builds: list[str] = field(default_factory=list)
+    pushes: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    refusing: dict[type[actions.Action], errors.ControllerError] = field(default_factory=dict)
+
+    def look(self, wanted: image_inputs.ImageInput) -> image_inputs.ImageLook:
+        """As the probe of images finds it."""
+        found, made_from = self.tags.get(wanted.target, ("", ""))
+        engine_image = wanted.digest if wanted.digest in self.built else ""
+        if not self.reachable:
+            return image_inputs.ImageLook(engine_image=engine_image, reachable=False)
+        return image_inputs.ImageLook(found, made_from, engine_image)
+
+
 class _Memory(memory.Memory):
     """The real memory of a target, with a record that is no file."""
 
@@ -90,6 +140,7 @@ class Place:
 
     source: Source = field(default_factory=Source)
     disk: Disk = field(default_factory=Disk)
+    docker: Docker = field(default_factory=Docker)
     store: MemoryState = field(default_factory=lambda: MemoryState(now=lambda: START))
 
     def facts(self) -> tuple[object, ...]:
@@ -173,6 +224,51 @@ class World:
                 raise source.broken
             return Fetched(source.revision, "rules", source.requirement, source.missing_secrets)
 
+    def probe(self, fetched: Fetched, *, images: bool) -> stack.Stack:
+        """See `controller.world.World`."""
+        with self._call("probe"):
+            return self.place.docker.running
+
+    def images_unmoved(self, remembered: record.Record) -> bool:
+        """See `controller.world.World`."""
+        with self._call("images_unmoved"):
+            docker = self.place.docker
+            return not docker.reachable or all(
+                docker.tags.get(image.target) == (image.digest, image.input_digest) for image in remembered.images
+            )
+
+    def note_conditions(self, remembered: record.Record) -> None:
+        """See `controller.world.World`."""
+        with self._call("note_conditions"):
+            self._memory.note_stack(self._statements(), remembered)
+
+    def _statements(self) -> Mapping[str, conditions.Statement]:
+        return conditions.of_stack(self.place.source.requirement, self.place.docker.running, strict=False)
+
+    def provisions(self) -> bool:
+        """See `controller.world.World`."""
+        return self.place.docker.provisioner
+
+    def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
+        """See `controller.world.World`."""
+        with self._call("images"):
+            if self.place.docker.obstacle is not None:
+                return Images(obstacles=(self.place.docker.obstacle,))
+            inputs = [self._input(wanted, entry, function) for entry, function in wanted.builds]
+            looks = {each.function: self.place.docker.look(each) for each in inputs}
+            works = image_work.judge(inputs, looks, remembered.images, rebuild=rebuild)
+            pins = {
+                work.wanted.function: references.pinned(work.wanted.image, found)
+                for work in works
+                if (found := work.digest or work.before)
+            }
+            return Images(works, pins=pins)
+
+    def _input(self, wanted: desired.Desired, entry: str, function: str) -> image_inputs.ImageInput:
+        image = pinning.image_of(wanted.items[items.ItemKey(items.Kind.FUNCTION, function)])
+        code = digest.of_value(self.place.source.code.get(function, 0))
+        return image_inputs.ImageInput(function, entry, image, f"host/{image}", code, "FROM scratch\n")
+
     def read(self) -> desired.Desired:
         """See `controller.world.World`."""
         with self._call("read"):
@@ -192,7 +288,7 @@ class World:
             return observed.ObservedItems(dict(self.place.disk.shown))
 
     @contextmanager
-    def finishing(self) -> Iterator[None]:
+    def finishing(self, *, complete: bool) -> Iterator[None]:
         """See `controller.world.World`."""
         with self._call("finishing"):
             pass
@@ -204,7 +300,7 @@ class World:
         with self._call("begin"):
             self._memory.attempt(revision)
 
-    def perform(self, action: actions.Action, remembered: record.Record) -> Acted | None:
+    def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         """See `controller.world.World`."""
         assert self._held, "only the owner of the lock writes"
         with self._call("perform"):
@@ -213,9 +309,35 @@ class World:
             self.performed.append(action)
             return self._act(action, remembered)
 
-    def _act(self, action: actions.Action, remembered: record.Record) -> Acted | None:
+    def _act(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
+        docker = self.place.docker
+        if type(action) in docker.refusing:
+            if isinstance(action, actions.Provision):
+                self._memory.provisioned(provisioning.FAILED)
+            raise docker.refusing[type(action)]
+        match action:
+            case actions.Build(works):
+                for work in works:
+                    docker.builds.append(work.wanted.function)
+                    docker.built.add(work.wanted.digest)
+            case actions.Push(works):
+                for work in works:
+                    docker.pushes.append(work.wanted.function)
+                    docker.tags[work.wanted.target] = (digest.of_value(work.wanted.digest), work.wanted.digest)
+            case actions.Provision(resources_digest):
+                docker.runs.append(resources_digest)
+                self._memory.provisioned(resources_digest)
+            case _:
+                return self._write(action, remembered)
+        return Told()
+
+    def _write(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         disk = self.place.disk
         match action:
+            case actions.PublishResources(document):
+                self._show_resources(document)
+                disk.generation = (disk.generation or 0) + 1
+                disk.newest_mtime_s = max(disk.newest_mtime_s, remembered.newest_mtime_s) + 1
             case actions.Publish():
                 assert action.mode is policy.PublishMode.GENERATION
                 if self._ends_half_way:
@@ -230,23 +352,31 @@ class World:
                 disk.leftovers = disk.leftovers[1:] if self._ends_half_way else ()
                 if self._ends_half_way:
                     raise Crash("half-way through a sweep")
-                return None
-            case actions.Confirm():
-                pass
+                return Told()
+            case _:
+                assert isinstance(action, actions.Confirm)
         return Acted(disk.generation, disk.newest_mtime_s, disk.digests)
+
+    def _show_resources(self, document: bytes) -> None:
+        """The wanted resources, recognised by their document, beside the functions and routes that are shown."""
+        disk = self.place.disk
+        kept = {key: item for key, item in disk.shown.items() if key.kind.document is not items.Document.RESOURCES}
+        wanted = [part for part in self.place.source.parts if part.key.kind.document is items.Document.RESOURCES]
+        disk.shown = {**kept, **{part.key: part for part in wanted}}
+        assert disk.documents[items.Document.RESOURCES] == document
 
     def succeed(self, success: Success) -> bool:
         """See `controller.world.World`."""
         assert self._held, "only the owner of the lock writes"
         with self._call("succeed"):
             if self.recordable:
-                self._memory.succeed(success)
+                self._memory.succeed(replace(success, base_tag="", stack=self._statements()))
             return self.recordable
 
-    def fail(self, *, revision: str, reason: str, message: str, doubtful: int | None = None) -> None:
+    def fail(self, failure: Failure) -> None:
         """See `controller.world.World`."""
         with self._call("fail"):
-            self._memory.fail(revision=revision, reason=reason, message=message, doubtful=doubtful)
+            self._memory.fail(replace(failure, stack=self._statements()))
 
     def applied_sets(self) -> tuple[record.AppliedSet, ...]:
         """See `controller.world.RollbackWorld`."""

@@ -493,3 +493,46 @@ def test_reading_in_threads_shares_nothing(world: Path) -> None:
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+# Plain roots: what a build context is read through
+
+
+def test_g1_a_plain_root_follows_no_link_at_all(world: Path) -> None:
+    """The way to it may be links; below it, not even one that stays inside is followed, nor from a folder of it."""
+    inside = world / "inside"
+    link(inside / "way", "a")
+    link(inside / "a" / "to-file", "file")
+    link(inside / "a" / "to-folder", "b")
+    link(inside / "a" / "b" / "again", ".")
+    with beneath.Root(inside) as root, root.open_dir("way", plain=True) as plain:
+        assert plain.read_file("file", max_bytes=LIMIT).content == b"inside"
+        for path in ("to-file", "to-folder/again", "b/again"):
+            with pytest.raises(source_errors.Moved):
+                plain.read_file(path, max_bytes=LIMIT)
+        with plain.open_dir("b") as below, pytest.raises(source_errors.Moved):
+            below.open_dir("again")
+
+
+def test_a_listing_shows_links_themselves_and_stops_in_time(world: Path) -> None:
+    folder = world / "inside" / "a"
+    link(folder / "a-link", "../outside")
+    with beneath.Root(folder) as root:
+        listed = root.listing(".", most=10)
+        assert [(each.name, each.target) for each in listed] == [("a-link", "../outside"), ("b", ""), ("file", "")]
+        assert [each.stat.st_ino for each in listed] == [(folder / each.name).lstat().st_ino for each in listed]
+        assert len(root.listing(".", most=2)) == 2
+
+
+def test_blocks_are_small_and_what_the_sink_raises_is_its_own(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beneath, "BLOCK_BYTES", 4)
+    blocks: list[bytes] = []
+
+    def full(_: bytes) -> None:
+        raise OSError(errno.ENOSPC, "disk full")
+
+    with beneath.Root(world / "inside") as root:
+        root.read_blocks("a/file", blocks.append, max_bytes=LIMIT)
+        assert blocks == [b"insi", b"de"]
+        with pytest.raises(OSError, match="disk full"):
+            root.read_blocks("a/file", full, max_bytes=LIMIT)

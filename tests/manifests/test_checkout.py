@@ -155,6 +155,10 @@ def _add_dockerfile(built: Built) -> None:
     (built.root / "svc-b/functions/b/Dockerfile").touch()
 
 
+def _add_to_context(built: Built) -> None:
+    (built.root / "svc-c/functions/c/new").touch()
+
+
 def _edit_manifest(built: Built) -> None:
     built.head += "# comment\n"
     built.write_manifest()
@@ -172,9 +176,13 @@ def _swap_files(built: Built) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [_edit_function, _add_resources, _add_dockerfile, _edit_manifest, _swap_entries, _swap_files]
+    "change",
+    [_edit_function, _add_resources, _add_dockerfile, _add_to_context, _edit_manifest, _swap_entries, _swap_files],
 )
 def test_every_change_moves_the_revision(built: Built, change: Callable[[Built], None]) -> None:
+    """What is in a build context: tests/manifests/test_build_context.py."""
+    (built.root / "svc-c/functions/c").mkdir(parents=True)
+    (built.root / "svc-c/functions/c/Dockerfile").touch()
     store = fingerprint.MemoryStore()
     before = built.scan(store).revision
     change(built)
@@ -504,10 +512,18 @@ def without_privileges() -> Iterator[None]:
         os.seteuid(0)
 
 
-@pytest.mark.parametrize("path", [".", "artifact.yml", "svc-b", "svc-b/config", "svc-b/config/functions.yml"])
+CONTEXT_PATHS = ["svc-b/functions", "svc-b/functions/b", "svc-b/functions/b/src", "svc-b/functions/b/src/app.py"]
+
+
+@pytest.mark.parametrize(
+    "path", [".", "artifact.yml", "svc-b", "svc-b/config", "svc-b/config/functions.yml", *CONTEXT_PATHS]
+)
 def test_c1_a_source_that_may_not_be_read(built: Built, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(built.root.parent)  # whose own parents nobody may enter
     built.root.parent.chmod(0o755)
+    (built.root / "svc-b/functions/b/src").mkdir(parents=True)
+    (built.root / "svc-b/functions/b/src/app.py").touch()
+    (built.root / "svc-b/functions/b/Dockerfile").touch()
     (built.root / path).chmod(0)
     with without_privileges(), pytest.raises(source_errors.SourceUnreadable) as refused:
         Built(Path("source"), built.names).scan()
@@ -709,13 +725,14 @@ def test_other_rules_read_everything_again(built: Built, parses: list[str]) -> N
         checkout.Rules(require_ids=False),
         checkout.Rules(allowed_names=frozenset({"X"})),
         checkout.Rules(limits=yaml_builder.Limits(max_bytes=5000)),
+        checkout.Rules(max_context_bytes=5000),
     ):
         parses.clear()
         found = checkout.scan(source, store, now_ns=lambda: LATER_NS, rules=rules)
         checkout.load_entries(found, store)
         digests.add(rules.rules_digest)
         assert len(parses) == 1 + 2 * len(built.names)
-    assert len(digests) == 4
+    assert len(digests) == 5
 
 
 def test_equal_documents_are_parsed_once_wherever_they_stand(built: Built, parses: list[str]) -> None:
@@ -732,7 +749,8 @@ def test_l4_a_large_source_needs_few_descriptors(tmp_path: Path) -> None:
     """L4: 64 descriptors for the whole process."""
     built = Built(tmp_path / "source", tuple(f"n{number}" for number in range(80))).write()
     for name in built.names:
-        (built.root / f"svc-{name}/functions/{name}").mkdir(parents=True)
+        (built.root / f"svc-{name}/functions/{name}/deep" / "/".join("d" * 50)).mkdir(parents=True)
+        (built.root / f"svc-{name}/functions/{name}/Dockerfile").touch()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
     try:

@@ -1,0 +1,106 @@
+"""The compose stack of a target: which engine it runs on, what it shows, and its provisioner.
+
+Part of `controller.target`; composes `controller.docker`, `controller.probes.stack` and `controller.provisioner`, and
+decides only what settings say. Nothing of Docker is loaded before it is asked for.
+"""
+
+import functools
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller import errors, settings
+from core import actions, image_inputs, serving, stack
+
+if TYPE_CHECKING:
+    from controller import docker
+
+_CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+
+class ComposeStack:
+    """One target's stack. `config_dir` is CONFIG_DIR as this process sees it."""
+
+    def __init__(self, configured: settings.Settings, config_dir: Path) -> None:
+        self._configured = configured
+        self._settings = configured.stack
+        self._config_dir = config_dir
+
+    @functools.cached_property
+    def engine(self) -> "docker.Engine":
+        """The engine that settings, DOCKER_HOST or the docker command's own context name."""
+        from controller import docker
+
+        given, deadlines = self._configured.docker, self._configured.deadlines
+        return docker.Engine(
+            host=given.host,
+            context=given.context,
+            deadlines=docker.Deadlines(
+                probe_s=deadlines.probe,
+                build_s=deadlines.build,
+                push_s=deadlines.push,
+                provision_s=deadlines.provision,
+            ),
+        )
+
+    @property
+    def configured(self) -> bool:
+        """Whether settings name a stack: then an engine that does not answer is a failure, and not "unknown"."""
+        return self.provisions or self._settings.project is not None
+
+    @property
+    def provisions(self) -> bool:
+        """Whether the stack has a provisioner that can be run from here."""
+        return bool(self._settings.compose_files or self._settings.project_directory)
+
+    def project(self, of_manifest: str) -> str:
+        """The compose project: contract.md section 2, unless a setting says otherwise."""
+        return self._settings.project or of_manifest
+
+    def probe(self, of_manifest: str, *, needed: bool) -> stack.Stack:
+        """One look at the project. With `needed`, or when a stack is configured, an engine that does not answer raises
+        `ControllerError("DockerUnavailable")`; else it only shows nothing."""
+        from controller.probes import stack as probe
+
+        project = self.project(of_manifest)
+        if not (needed or self.configured) and shutil.which("docker") is None:
+            return stack.Stack(project, unknown="there is no docker command here")
+        try:
+            return probe.observe(self.engine, project)
+        except errors.ControllerError as error:
+            if error.reason != "DockerUnavailable" or needed or self.configured:
+                raise
+            return stack.Stack(project, unknown=error.message)
+
+    def serving(self, applied: Iterable[image_inputs.ImageRecord]) -> serving.Serving:
+        """Which functions serve with the applied image, as far as running containers show it (consumers.md GW14).
+        Raises `ControllerError("DockerUnavailable")`."""
+        running = [each for each in self.engine.containers() if each.state == "running"]
+        known = self.engine.images({each.image_id for each in running}) if running else {}
+        workers = (
+            serving.Worker(each.image, known[each.image_id].repo_digests if each.image_id in known else ())
+            for each in running
+        )
+        return serving.judge(applied, workers)
+
+    def provision(self, action: actions.Provision, of_manifest: str) -> tuple[str, ...]:
+        """Run the provisioner and wait for it; what it has to say besides success. Raises `ControllerError`."""
+        from controller import provisioner
+
+        runner = provisioner.Provisioner(
+            self.engine,
+            self._settings,
+            project=self.project(of_manifest),
+            config_dir=self._config_dir,
+            in_container=in_container(),
+            deadline_s=self._configured.deadlines.provision,
+        )
+        return runner.run(action.resources_digest, uuid.uuid4().hex).notes
+
+
+def in_container() -> bool:
+    """Whether this process runs in a container, where its own paths say nothing to the engine (faults.md H12)."""
+    return any(os.path.exists(mark) for mark in _CONTAINER_MARKS)

@@ -1,0 +1,279 @@
+"""The engine: the only door to Docker, and the only home of python-on-whales (contract.md sections 5, 6, 8).
+
+Every call of the docker command has a deadline, bounded output and no input (`controller.docker_child`); what comes
+back is a value, one of the exceptions below, or ``ControllerError("DockerUnavailable")`` with the missing piece
+(`controller.docker_calls`). Argument lists and output, which python-on-whales puts into its exceptions (consumers.md
+DK4), never leave. Decides nothing, retries nothing, and touches only what it is told to.
+
+python-on-whales makes the commands and runs them. Its typed results are not used: each costs a call more, and one that
+it cannot read leaves a copy, environment and all, in the temporary directory. It is loaded with the first call (0.2 s),
+because most commands need no engine.
+"""
+
+import functools
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from controller import (
+    clock,
+    docker_calls,
+    docker_child,
+    docker_failures,
+    docker_output,
+    docker_payloads,
+    docker_preflight,
+    docker_values,
+    errors,
+)
+
+if TYPE_CHECKING:
+    import python_on_whales
+
+Piece = docker_values.Piece
+Deadlines = docker_values.Deadlines
+Container = docker_values.Container
+EngineImage = docker_values.EngineImage
+RemoteManifest = docker_values.RemoteManifest
+BuildRequest = docker_values.BuildRequest
+ServiceRun = docker_values.ServiceRun
+RunOutcome = docker_values.RunOutcome
+CommandFailed = docker_values.CommandFailed
+NameInUse = docker_values.NameInUse
+DeadlinePassed = docker_values.DeadlinePassed
+terminate_children = docker_child.terminate_children
+
+LABEL_CALL = "artifact-controller.call"
+"""Tells the container of one `run_service` from all others, in the engine's events."""
+
+_LOCAL = re.compile(r"(?m)^\s*(?:unix|npipe|fd)://")
+_NO_MANIFEST = re.compile(r"error: .*(?:: not found|manifest unknown|name unknown)", re.IGNORECASE)
+_NO_CONTAINER = re.compile(r"no such container", re.IGNORECASE)
+_MACHINE = clock.Clock()
+
+
+class Engine:
+    """One engine: by address, by the name of a context, or as the docker command finds it. Safe for threads.
+
+    Making one runs nothing. Every method may raise ``ControllerError("DockerUnavailable")``.
+    """
+
+    def __init__(
+        self, *, host: str | None = None, context: str | None = None, deadlines: Deadlines | None = None
+    ) -> None:
+        if host and context:
+            raise errors.ControllerError(
+                "SettingsInvalid", "docker.host and docker.context both name an engine: leave one out"
+            )
+        self._host, self._context = host or None, context or None
+        self._known_host = host or ("" if context else os.environ.get("DOCKER_HOST", ""))
+        self._deadlines = deadlines or Deadlines()
+        self._calls = docker_calls.Calls(self._run, self.address, self._deadlines.probe_s)
+        self._found: set[Piece] = set()
+
+    @property
+    def address(self) -> str:
+        """Where the engine is, in words and without credentials."""
+        context = self._context or os.environ.get("DOCKER_CONTEXT")
+        if self._known_host:
+            return docker_output.redacted(self._known_host)
+        return f"context {context}" if context else "the current docker context"
+
+    @functools.cached_property
+    def remote(self) -> bool:
+        """Whether the engine's host is another than this one. A context is looked up, once."""
+        question = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
+        return not _LOCAL.search(self._known_host or self._calls.ask(*question).decode(errors="replace"))
+
+    def preflight(self, pieces: Collection[Piece]) -> None:
+        """Raise when one of the pieces is missing, forbidden or too old, naming it (faults.md H5). A plugin that was
+        found once is not looked for again."""
+        docker_preflight.require_programs()
+        for piece in Piece:
+            if piece in pieces and piece not in self._found:
+                docker_preflight.require(self._calls, piece)
+                self._found |= {piece} - {Piece.ENGINE}
+
+    def containers(
+        self, labels: Mapping[str, str] | None = None, *, name: str = "", environment: Collection[str] = ()
+    ) -> tuple[Container, ...]:
+        """Containers with all of these labels and this name, running or not, with these names of their environment.
+        Two calls for any number of them; one that vanishes in between is left out."""
+        filters = [f"--filter=label={key}={value}" for key, value in (labels or {}).items()]
+        filters += [f"--filter=name=^/{re.escape(name)}$"] if name else []
+        ids = self._calls.ids("container", "list", "--quiet", "--no-trunc", "--all", *filters)
+        shown = (docker_payloads.container(one, environment) for one in self._calls.inspected("container", ids))
+        return tuple(one for one in shown if one is not None and name in {"", one.name})
+
+    def images(self, references: Collection[str]) -> Mapping[str, EngineImage]:
+        """The engine's images by these references or ids; absent ones are left out. One call."""
+        wanted = tuple(dict.fromkeys(each for each in references if each))
+        return docker_payloads.by_reference(wanted, self._images(wanted))
+
+    def labelled_images(self, label: str) -> tuple[EngineImage, ...]:
+        """Every image that has a label of this name. Two calls."""
+        return self._images(self._calls.ids("image", "list", "--quiet", "--no-trunc", f"--filter=label={label}"))
+
+    def remote_manifest(self, reference: str) -> RemoteManifest | None:
+        """What a registry holds under the reference, asked with the docker command's logins; None when it says that
+        there is nothing. Raises `CommandFailed` when it says no, `DeadlinePassed` when it says nothing."""
+        words = ("buildx", "imagetools", "inspect", "--format", "{{json .}}", "--", reference)
+        seconds = self._deadlines.probe_s
+        ended = docker_calls.ended(self._run(words, seconds, False), seconds, log=False)
+        if ended.exit_code and any(_NO_MANIFEST.fullmatch(line) for line in ended.lines):
+            return None
+        self._calls.require_success(ended, seconds, Piece.BUILDX)
+        shown = docker_calls.objects("buildx imagetools inspect", ended.output)
+        found = docker_payloads.manifest(shown[0]) if shown else None
+        if found is None:
+            raise docker_failures.of_noise("buildx imagetools inspect", len(ended.output))
+        return found
+
+    def build(self, wanted: BuildRequest) -> str:
+        """Build with the engine's own BuildKit, whichever builder is the default: no other one sees the engine's images
+        as bases. The image's id. Raises `CommandFailed`, `DeadlinePassed`."""
+        seconds = self._deadlines.build_s
+        stream = self._client(seconds, log=True).buildx.build(
+            wanted.context,
+            build_args=dict(wanted.arguments),
+            build_contexts=dict(wanted.contexts),
+            builder=self._builder,
+            cache=wanted.cache,
+            file=wanted.dockerfile,
+            labels=dict(wanted.labels),
+            load=True,
+            platforms=[wanted.platform] if wanted.platform else None,
+            progress="plain",
+            provenance=False,
+            tags=list(wanted.tags),
+            stream_logs=True,
+        )
+        lines = (("stdout", line.encode()) for line in cast("Iterable[str]", stream))
+        ended = docker_calls.ended(_raw(lines), seconds, log=True)
+        self._calls.require_success(ended, seconds, Piece.BUILDX)
+        built = self.images(wanted.tags[:1])
+        if not built:
+            raise docker_failures.unavailable(f"the image {wanted.tags[0]} was built, and is not in the engine")
+        return built[wanted.tags[0]].id
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Give an image a name. Raises `CommandFailed`, `DeadlinePassed`."""
+        self._calls.tell(self._deadlines.probe_s, "image", "tag", "--", image_id, reference)
+
+    def push(self, reference: str) -> None:
+        """Push a name. Raises `CommandFailed`, `DeadlinePassed`."""
+        self._calls.tell(self._deadlines.push_s, "image", "push", "--", reference)
+
+    def run_service(self, wanted: ServiceRun) -> RunOutcome:
+        """Run a compose service and wait for its end; any exit code of its container is a value.
+
+        Raises `NameInUse`, `CommandFailed` when nothing was started, `DeadlinePassed`. Compose ends with the
+        container's exit code or with one of its own, which are the same numbers: the engine's events tell them apart
+        (contract.md section 8: its exit code decides).
+        """
+        seconds, call = self._deadlines.provision_s, secrets.token_hex(8)
+        client = self._client(
+            seconds,
+            log=True,
+            environment=wanted.environment,
+            compose_files=list(wanted.files),
+            compose_profiles=[wanted.profile] if wanted.profile else [],
+            compose_env_files=[wanted.env_file] if wanted.env_file else [],
+            compose_project_name=wanted.project,
+            compose_project_directory=wanted.project_directory,
+        )
+        stream = client.compose.run(
+            wanted.service,
+            name=wanted.name,
+            labels={**wanted.labels, LABEL_CALL: call},
+            tty=False,
+            stream=True,
+            remove=True,
+            dependencies=wanted.with_deps,
+        )
+        ended = docker_calls.ended(_raw(cast("Iterable[tuple[str, bytes]]", stream)), seconds, log=True)
+        if ended.late:
+            raise DeadlinePassed(seconds, ended.lines)
+        told = self._calls.fate(f"{LABEL_CALL}={call}") if ended.exit_code else ()
+        if ended.exit_code and not told:
+            if any(f'"/{wanted.name}" is already in use' in line for line in ended.lines):
+                raise NameInUse(ended.exit_code, ended.lines)
+            self._calls.require_connection(ended, Piece.COMPOSE)
+            if told is not None:
+                raise CommandFailed(ended.exit_code, ended.lines)
+        return RunOutcome(next((code for code in told or () if code is not None), ended.exit_code), ended.lines)
+
+    def wait(self, container_id: str, *, seconds: float) -> int:
+        """Wait for a container's end; its exit code. Raises `DeadlinePassed`, and `CommandFailed` when it is gone."""
+        said = self._calls.tell(seconds, "container", "wait", "--", container_id)
+        codes = [line for line in said if line.isdecimal()]
+        if not codes:
+            raise docker_failures.of_noise("container wait", sum(map(len, said)))
+        return int(codes[-1])
+
+    def logs(self, container_id: str, *, lines: int) -> tuple[str, ...]:
+        """The last lines of a container's output. Raises `CommandFailed`, `DeadlinePassed`."""
+        words = ("container", "logs", f"--tail={lines}", "--", container_id)
+        return self._calls.tell(self._deadlines.probe_s, *words)[-lines:] if lines > 0 else ()
+
+    def stop(self, container_id: str, *, grace_s: int = 10) -> None:
+        """SIGTERM, and SIGKILL after `grace_s`. Raises `CommandFailed`, `DeadlinePassed`."""
+        words = ("container", "stop", f"--time={grace_s}", "--", container_id)
+        self._calls.tell(grace_s + self._deadlines.probe_s, *words)
+
+    def remove(self, container_id: str) -> None:
+        """Remove a container and its nameless volumes, by force; one that is gone is fine. Raises `CommandFailed`,
+        `DeadlinePassed`."""
+        try:
+            words = ("container", "rm", "--force", "--volumes", "--", container_id)
+            self._calls.tell(self._deadlines.probe_s, *words)
+        except CommandFailed as failed:
+            if not any(_NO_CONTAINER.search(line) for line in failed.tail):
+                raise
+
+    def _images(self, names: Sequence[str]) -> tuple[EngineImage, ...]:
+        shown = (docker_payloads.image(one) for one in self._calls.inspected("image", names))
+        return tuple(one for one in shown if one is not None)
+
+    @functools.cached_property
+    def _builder(self) -> str | None:
+        """The builder of the engine itself has the name of its context; None when docker cannot say it."""
+        try:
+            return self._calls.ask("context", "show").decode().split()[-1]
+        except (errors.ControllerError, UnicodeDecodeError, IndexError):
+            return None
+
+    def _run(self, words: Sequence[str], seconds: float, log: bool) -> docker_calls.Raw:
+        from python_on_whales import utils
+
+        command = self._client(seconds, log=log).client_config.docker_cmd + list(words)
+        return _raw(utils.stream_stdout_and_stderr(command))
+
+    def _client(
+        self, seconds: float, *, log: bool, environment: Mapping[str, str] | None = None, **compose: Any
+    ) -> "python_on_whales.DockerClient":
+        """A client whose every call has this deadline."""
+        import python_on_whales
+
+        docker_preflight.require_programs()
+        words = docker_child.prefix(seconds, log=log, environment=environment)
+        return python_on_whales.DockerClient(client_call=words, host=self._host, context=self._context, **compose)
+
+
+def _raw(stream: Iterable[tuple[str, bytes]]) -> docker_calls.Raw:
+    """Run a command of python-on-whales to its end. It reads line by line; what it can get is bounded already."""
+    from python_on_whales import exceptions
+
+    pieces: dict[str, list[bytes]] = {"stdout": [], "stderr": []}
+    code, began_s = 0, _MACHINE.monotonic_s()
+    try:
+        for source, line in stream:
+            pieces[source].append(line)
+    except exceptions.DockerException as failed:
+        code = failed.return_code
+    except OSError as error:
+        raise docker_failures.unavailable(f"the docker command cannot be run: {error.strerror}") from None
+    took_s = _MACHINE.monotonic_s() - began_s
+    return docker_calls.Raw(code, b"".join(pieces["stdout"]), b"".join(pieces["stderr"]), took_s)

@@ -1,0 +1,122 @@
+"""What docker, and programs that it runs, print: made fit to be shown, and read where it should be JSON.
+
+The boundary of everything that `controller.docker` passes on: lines leave it decoded, short, without control
+characters and without what may be secret (faults.md P13, K1, H3; consumers.md DK4). Pure but for the names of this
+process's environment, which are given to it.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+LINES = 100
+"""Lines at the end of a log that are kept."""
+
+LONGEST_LINE = 1000
+"""Characters of a line that are kept."""
+
+HIDDEN = "***"
+
+_LONGEST_READ = 8 * LONGEST_LINE
+"""Bytes of a line that are looked at: more than are kept, so that a secret at the cut is seen whole."""
+
+_SHORTEST_SECRET = 5
+"""A shorter value would hide half of the log, and is no secret."""
+
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, movements
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # titles, links
+    r"|\x1b[ -/]*[0-~]"
+)
+_NAME = (
+    r"(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
+    r"|[_-](?:key|pwd|signature)(?![a-z])|(?<![a-z])(?:db|user)?pass(?![a-z])|(?<![a-z])auth(?![a-z]))"
+)
+_VALUE = r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"']+)"
+_SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
+_NO_SECRET = frozenset({"SSH_AUTH_SOCK"})
+
+# No rule begins with a repetition: a long line would be searched from each of its characters again.
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # user:password@ and token@ of an address, but not docker-image://name:tag@sha256:…
+    (re.compile(r"://[^\s/@]+@(?!sha256:)"), f"://{HIDDEN}@"),
+    (re.compile(r"(authorization[\"']?\s{0,9}[:=]\s{0,9}).+", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(bearer|basic)\s{1,9}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]*"), HIDDEN),
+    # NAME=value, name: value, "name": "value"; --name value
+    (re.compile(rf"({_NAME}[\w.-]{{0,40}}[\"']?\s{{0,9}}[=:]\s{{0,9}}){_VALUE}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (re.compile(rf"(--[\w-]{{0,40}}{_NAME}[\w-]{{0,40}}\s{{1,9}}){_VALUE}", re.IGNORECASE), rf"\1{HIDDEN}"),
+)
+
+
+def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of variables whose names say that they are secret, the longest first."""
+    found = {
+        line
+        for name, value in environment.items()
+        if _SECRET_NAME.search(name) and name not in _NO_SECRET
+        for line in (value, *value.splitlines())
+        if len(line) >= _SHORTEST_SECRET
+    }
+    return tuple(sorted(found, key=lambda value: (-len(value), value)))
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """The text without passwords in addresses, headers that authorise, values of names that say "secret", and the given
+    values. Rather too much than too little: this is for people to read."""
+    for value in secrets:
+        text = text.replace(value, HIDDEN)
+    for pattern, instead in _RULES:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def cleaned(raw: bytes, secrets: Iterable[str] = ()) -> str:
+    """One line as it may be shown: UTF-8 with replacements, no control or invisible characters, redacted, not long."""
+    text = _ESCAPES.sub("", raw[:_LONGEST_READ].decode(errors="replace")).replace("\t", "    ").rstrip()
+    plain = "".join(character if _is_plain(character) else "�" for character in text)
+    shown = redacted(plain, secrets)
+    return shown if len(shown) <= LONGEST_LINE else shown[: LONGEST_LINE - 1] + "…"
+
+
+def tail(raw: bytes, secrets: Iterable[str] = (), *, cut: bool = False, lines: int = LINES) -> tuple[str, ...]:
+    """The last lines, cleaned; empty ones at the end are dropped. With `cut` the first line is a piece of one, and left
+    out: what is secret in it could not be recognised."""
+    # A carriage return starts a line over: progress bars are many lines, of which the last ones count.
+    found = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip().split(b"\n")
+    if cut:
+        found = found[1:] or [b"(one line, too long to be shown)"]
+    values = tuple(secrets)
+    shown = tuple(cleaned(line, values) for line in found[-lines:])
+    return shown if any(shown) else ()
+
+
+def answered(raw: bytes) -> tuple[dict[str, Any], ...]:
+    """The objects of an answer, one or a list of them, which may come after warnings (faults.md H5). Raises ValueError
+    without one, and says nothing of the content."""
+    lines = raw.decode(errors="replace").splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if line.lstrip()[:1] in ("{", "[")]
+    for start in starts[:_TRIES]:
+        try:
+            found = _DECODER.raw_decode("".join(lines[start:]).lstrip())[0]
+        except (ValueError, RecursionError):
+            continue
+        objects = found if isinstance(found, list) else [found]
+        if all(isinstance(one, dict) for one in objects):
+            return tuple(objects)
+    raise ValueError("no JSON objects")
+
+
+_DECODER = json.JSONDecoder()
+_TRIES = 20
+"""Lines that may look like the beginning of JSON and are none."""
+
+
+def _is_plain(character: str) -> bool:
+    """Neither a control nor a format character (which could turn the direction of writing), nor a line separator."""
+    return (character.isascii() and character.isprintable()) or unicodedata.category(character) not in _INVISIBLE
+
+
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})

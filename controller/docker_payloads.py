@@ -1,0 +1,113 @@
+"""What the engine shows of containers and images, as the values of `controller.docker_values`.
+
+Reads the JSON of ``docker inspect`` and of ``docker buildx imagetools inspect``. Lenient, because engines differ: a
+field that is absent or of another type counts as empty, and a thing without an id as not there. Values of environments
+never leave, except for the names that were asked for (faults.md P13). Pure.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from controller import docker_values, registry_names
+
+_ENDED = frozenset({"exited", "dead"})
+_SHORTEST_ID = 12
+
+
+def container(payload: Mapping[str, Any], environment: Collection[str] = ()) -> docker_values.Container | None:
+    """One object of ``docker container inspect``, with these names of its environment."""
+    if not _text(payload, "Id"):
+        return None
+    config, state = _object(payload, "Config"), _object(payload, "State")
+    word, code = _text(state, "Status").lower(), state.get("ExitCode")
+    health = _text(_object(state, "Health"), "Status").lower()
+    return docker_values.Container(
+        id=_text(payload, "Id"),
+        name=_text(payload, "Name").removeprefix("/"),
+        image=_text(config, "Image"),
+        image_id=_text(payload, "Image"),
+        labels=_labels(config),
+        state=word,
+        health="" if health == "none" else health,
+        exit_code=code if word in _ENDED and isinstance(code, int) else None,
+        environment=dict(_variables(_texts(config, "Env"), environment)),
+    )
+
+
+def image(payload: Mapping[str, Any]) -> docker_values.EngineImage | None:
+    """One object of ``docker image inspect``."""
+    if not _text(payload, "Id"):
+        return None
+    parts = (_text(payload, "Os"), _text(payload, "Architecture"), _text(payload, "Variant"))
+    return docker_values.EngineImage(
+        id=_text(payload, "Id"),
+        tags=tuple(tag for tag in _texts(payload, "RepoTags") if not tag.startswith("<none>")),
+        repo_digests=tuple(name for name in _texts(payload, "RepoDigests") if not name.startswith("<none>")),
+        labels=_labels(_object(payload, "Config")),
+        platform="/".join(part for part in parts if part),
+    )
+
+
+def manifest(payload: Mapping[str, Any]) -> docker_values.RemoteManifest | None:
+    """What ``imagetools inspect`` shows: of one image its labels, of an index those of the first image with any."""
+    digest = _text(_object(payload, "manifest"), "digest")
+    if not digest:
+        return None
+    shown = _object(payload, "image")
+    images = [shown, *(one for one in shown.values() if isinstance(one, dict))]
+    labels = (_labels(_object(one, "config")) for one in images)
+    return docker_values.RemoteManifest(digest, next((found for found in labels if found), {}))
+
+
+def by_reference(
+    references: Iterable[str], images: Collection[docker_values.EngineImage]
+) -> Mapping[str, docker_values.EngineImage]:
+    """Which of the images each reference (or id, whole or abbreviated) means; absent ones are left out."""
+    named = {name: one for one in images for name in _names(one)}
+    by_id = {one.id: one for one in images}
+    found = ((reference, _by_id(reference, by_id) or named.get(_name(reference))) for reference in references)
+    return {reference: one for reference, one in found if one is not None}
+
+
+def _names(one: docker_values.EngineImage) -> Iterator[tuple[str, ...]]:
+    for name in (*one.tags, *one.repo_digests):
+        yield _name(name)
+
+
+def _name(reference: str) -> tuple[str, ...]:
+    """Equal for two references exactly when an engine takes them for the same: beside a digest, a tag means nothing."""
+    parts = registry_names.split(reference)
+    return *parts.place, "" if parts.digest else parts.tag, parts.digest
+
+
+def _by_id(reference: str, images: Mapping[str, docker_values.EngineImage]) -> docker_values.EngineImage | None:
+    digits = reference.removeprefix("sha256:")
+    if len(digits) < _SHORTEST_ID or not set(digits) <= set("0123456789abcdef"):
+        return None
+    return next((one for key, one in images.items() if key.removeprefix("sha256:").startswith(digits)), None)
+
+
+def _object(payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = payload.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _text(payload: Mapping[str, Any], key: str) -> str:
+    found = payload.get(key)
+    return found if isinstance(found, str) else ""
+
+
+def _texts(payload: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    found = payload.get(key)
+    return tuple(one for one in found if isinstance(one, str)) if isinstance(found, list) else ()
+
+
+def _labels(config: Mapping[str, Any]) -> Mapping[str, str]:
+    return {name: value for name, value in _object(config, "Labels").items() if isinstance(value, str)}
+
+
+def _variables(lines: Iterable[str], wanted: Collection[str]) -> Iterator[tuple[str, str]]:
+    for line in lines:
+        name, equals, value = line.partition("=")
+        if equals and name in wanted:
+            yield name, value

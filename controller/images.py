@@ -1,0 +1,201 @@
+"""The images of one target: from entries to inputs, from inputs to verdicts, and the making of what is missing.
+
+Part of `controller.target`; composes the probes, the builder and the pure rules. Decides nothing: `core.dockerfile`
+says what a Dockerfile starts from, `core.image_work` what has to be done.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controller import errors, settings, translate, world
+from core import (
+    actions,
+    desired,
+    dockerfile,
+    image_inputs,
+    image_work,
+    items,
+    notices,
+    policy,
+    problems,
+    record,
+    references,
+)
+from manifests import build_context, checkout, fingerprint, pinning
+
+if TYPE_CHECKING:
+    from controller import docker, image_builder, registry
+    from controller.probes import images as probe
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """One function as the checkout brings it."""
+
+    function: str
+    entry: str
+    image: str
+    reading: dockerfile.Reading
+    context_digest: str
+    file: str
+
+
+class Images:
+    """The images of one checkout. `engine` is asked for only when there is something to build."""
+
+    def __init__(
+        self, engine: Callable[[], "docker.Engine"], configured: settings.Settings, store: fingerprint.Store
+    ) -> None:
+        self._engine = engine
+        self._configured = configured
+        self._store = store
+        self._in_registry: frozenset[str] = frozenset()
+
+    def see(
+        self, found: checkout.Checkout, wanted: desired.Desired, known: record.Record, *, base_tag: str, rebuild: bool
+    ) -> world.Images:
+        """Everything about the images of `wanted`. `base_tag` is the tag of the observed stack, "" when unknown.
+
+        Raises `ControllerError("ArtifactInvalid")` with every Dockerfile that cannot be read for certain.
+        """
+        if not wanted.builds:
+            return world.Images()
+        sources = self._sources(found, wanted, base_tag)
+        try:
+            return self._judged(sources, known, rebuild=rebuild)
+        except errors.ControllerError as error:
+            if error.reason != "DockerUnavailable":
+                raise
+            functions = ", ".join(sorted(function for _, function in wanted.builds))
+            return world.Images(obstacles=(notices.Blocker(error.reason, f"{error.message}; to build: {functions}"),))
+
+    def unmoved(self, known: record.Record) -> bool:
+        """Whether the registry still shows what the record says, as far as it answers (faults.md H10)."""
+        if not known.images:
+            return True
+        from controller.probes import images as probe
+
+        return not probe.recheck(known.images, self._registry(), self._engine()).moved
+
+    def build(self, action: actions.Build, found: checkout.Checkout, scratch: Path, *, rebuild: bool) -> None:
+        """Build. Raises `ControllerError("ImageBuildFailed")`, which names every function that failed."""
+        self._builder(found, scratch, rebuild=rebuild).build(action.works)
+
+    def push(self, action: actions.Push, found: checkout.Checkout, scratch: Path) -> None:
+        """Push. Raises `ControllerError("ImagePushFailed")`."""
+        self._builder(found, scratch, rebuild=False).push(action.works)
+
+    def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
+        rules = dockerfile.BaseRules(self._names(), base_tag, self._configured.registry.base_tag or "")
+        contexts = {(entry.id, ref.function): ref.digest for entry in found.entries for ref in entry.contexts}
+        sources: list[_Source] = []
+        wrong: list[problems.Problem] = []
+        for entry, function in wanted.builds:
+            with translate.failures():
+                text, file = checkout.dockerfile(found, self._store, entry, function)
+            reading = dockerfile.read(text, arguments=self._configured.images.arguments, rules=rules)
+            image = pinning.image_of(wanted.items[items.ItemKey(items.Kind.FUNCTION, function)])
+            wrong += [replace(problem, file=file) for problem in reading.problems]
+            wrong += _untaggable(wanted, function, image)
+            sources.append(_Source(function, entry, image, reading, contexts[entry, function], file))
+        if wrong:
+            raise errors.ControllerError("ArtifactInvalid", _count(wrong), tuple(wrong))
+        return tuple(sources)
+
+    def _judged(self, sources: Sequence[_Source], known: record.Record, *, rebuild: bool) -> world.Images:
+        from controller import docker
+        from controller.probes import images as probe
+
+        engine, names = self._engine(), self._registry()
+        engine.preflight((docker.Piece.ENGINE, docker.Piece.BUILDX))
+        wanted_bases = {base for source in sources for base in source.reading.bases}
+        recorded = {base.reference: base.digest for image in known.images for base in image.bases}
+        bases = probe.bases(sorted(wanted_bases), names, engine, recorded)
+        self._in_registry = bases.in_registry
+        obstacles = tuple(_without_base(sources, bases))
+        inputs = [
+            self._input(source, bases.found) for source in sources if set(source.reading.bases) <= set(bases.found)
+        ]
+        looks = probe.look(inputs, names, engine, {image.function: image for image in known.images})
+        works = image_work.judge(inputs, looks, known.images, rebuild=rebuild)
+        return world.Images(works, obstacles, dict(self._pins(works)))
+
+    def _input(self, source: _Source, bases: Mapping[str, image_inputs.Base]) -> image_inputs.ImageInput:
+        configured = self._configured.images
+        image = references.tagged(source.image)
+        return image_inputs.ImageInput(
+            function=source.function,
+            entry=source.entry,
+            image=image,
+            target=references.moved(image, self._names()),
+            context_digest=source.context_digest,
+            dockerfile=source.reading.text,
+            bases=tuple(bases[reference] for reference in source.reading.bases),
+            platform=configured.platform or "",
+            arguments=tuple(sorted(configured.arguments.items())),
+            file=source.file,
+        )
+
+    def _pins(self, works: Sequence[image_work.Work]) -> Iterator[tuple[str, str]]:
+        """What is published for each function: the digest that is there, or the one before while it has to be made."""
+        for work in works:
+            digest = work.digest or work.before
+            if digest and self._configured.images.pin is policy.Pin.DIGEST:
+                yield work.wanted.function, references.pinned(work.wanted.image, digest)
+
+    def _names(self) -> references.Registries:
+        return references.Registries(self._configured.registry.runtime or "", self._configured.registry.host or "")
+
+    def _registry(self) -> "registry.Registry":
+        from controller import registry
+
+        given = self._configured.registry
+        insecure = [name for name in (given.host,) if name and given.insecure]
+        return registry.Registry(
+            insecure_hosts=insecure,
+            deadline_s=self._configured.deadlines.probe,
+            fallback=lambda reference: self._engine().remote_manifest(reference),
+        )
+
+    def _builder(self, found: checkout.Checkout, scratch: Path, *, rebuild: bool) -> "image_builder.Builder":
+        from controller import image_builder
+
+        def copy_context(wanted: image_inputs.ImageInput, into: Path) -> None:
+            with translate.failures():
+                build_context.copy(found, wanted.entry, wanted.function, into, store=self._store)
+
+        return image_builder.Builder(
+            self._engine(),
+            parallel=self._configured.images.parallel,
+            copy_context=copy_context,
+            revision=found.revision,
+            rebuild=rebuild,
+            scratch=scratch,
+            in_registry=self._in_registry,
+        )
+
+
+def _without_base(sources: Sequence[_Source], bases: "probe.Bases") -> Iterator[notices.Blocker]:
+    """What cannot be built because an image that it starts from cannot be had: all of it, by function."""
+    for source in sources:
+        for reference in source.reading.bases:
+            if reference in bases.missing:
+                why = f"{source.file}: {reference}: {bases.missing[reference]}"
+                yield notices.Blocker("ImageBuildFailed", f"function {source.function}: {why}")
+            elif reference in bases.unreachable:
+                why = f"{source.file}: {reference}: {bases.unreachable[reference]}"
+                yield notices.Blocker("RegistryUnavailable", f"function {source.function}: {why}")
+
+
+def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[problems.Problem]:
+    if "@" in image:
+        key = items.ItemKey(items.Kind.FUNCTION, function)
+        origin = wanted.provenance[key]
+        message = "names a digest, and yet the function brings a Dockerfile: what is built gets its digest afterwards"
+        yield problems.Problem(origin.file, origin.line, 1, f"functions.{function}.image", message)
+
+
+def _count(found: Sequence[problems.Problem]) -> str:
+    return f"{len(found)} problem{'' if len(found) == 1 else 's'} in what images are built from"

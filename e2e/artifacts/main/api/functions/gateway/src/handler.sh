@@ -1,0 +1,1 @@
+echo "$GATEWAY_INTERNAL_URL"

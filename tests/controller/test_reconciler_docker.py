@@ -1,0 +1,207 @@
+"""A pass with images, a stack and a provisioner, world in and world out."""
+
+from dataclasses import replace
+
+import pytest
+
+from controller import errors, reconciler
+from core import actions, compatibility, image_work, items, outcomes, policy, stack
+from manifests import pinning
+from tests.fakes.stories import (
+    REQUEST,
+    RULES,
+    after_a_lost_image,
+    after_changed_code,
+    after_changed_resources,
+    converge,
+    converged,
+    go_back,
+    with_docker,
+)
+from tests.fakes.world import Place, World, function, revision
+
+FUNCTION = items.ItemKey(items.Kind.FUNCTION, "a")
+DOCKER_STACK = stack.Stack("p", (stack.Service("gateway", "esb-gateway-docker:v1", "v1"),), source="project p")
+CONTAINERD_STACK = stack.Stack("p", (stack.Service("gateway", "esb-gateway-containerd:v1", "v1"),), source="project p")
+
+
+def image_shown(place: Place) -> str:
+    """The image that the published function names."""
+    return pinning.image_of(place.disk.shown[FUNCTION])
+
+
+def kinds(world: World) -> list[str]:
+    """What a pass did, in order."""
+    return [type(action).__name__ for action in world.performed]
+
+
+def test_first_apply_builds_pushes_provisions_and_then_publishes_the_digest() -> None:
+    world = World(with_docker())
+    assert converge(world).reason == outcomes.Outcome.FIRST_PUBLISH
+    assert kinds(world) == ["Build", "Push", "PublishResources", "Provision", "Publish"]
+    ((digest, _),) = world.place.docker.tags.values()
+    assert image_shown(world.place) == f"x:1@{digest}"
+
+
+def test_p8_the_second_pass_does_nothing_at_all() -> None:
+    """No build, no push, no provisioner, no write, and not one document is read."""
+    world = World(converged(with_docker()))
+    ended = converge(world)
+    assert (ended.reason, ended.changed) == (outcomes.Outcome.IN_SYNC, False)
+    assert world.performed == []
+    assert not {"read", "images", "begin", "succeed"} & set(world.calls)
+
+
+def test_h9_changed_code_is_one_build_and_changes_only_its_function() -> None:
+    world = World(after_changed_code())
+    before = image_shown(world.place)
+    ended = converge(world)
+    assert kinds(world) == ["Build", "Push", "Publish"]
+    assert world.place.docker.builds == ["a", "a"]
+    assert image_shown(world.place) != before
+    assert ended.decision is not None
+    assert [(change.key.name, str(change.effect)) for change in ended.decision.comparison.changes] == [("a", "rebuild")]
+    assert [work.why for work in ended.decision.images] == [image_work.Why.INPUT_CHANGED]
+
+
+def test_an_image_that_the_registry_lost_is_pushed_again_and_nothing_is_published() -> None:
+    world = World(after_a_lost_image())
+    ended = converge(world)
+    assert (ended.reason, kinds(world)) == (outcomes.Outcome.DRIFTED, ["Push", "Confirm"])
+    assert World(world.place).place.disk.generation == 2
+    assert converge(World(world.place)).reason == outcomes.Outcome.IN_SYNC
+
+
+def test_an_image_that_somebody_moved_is_drift_and_heals() -> None:
+    place = converged(with_docker())
+    (target,) = place.docker.tags
+    place.docker.tags[target] = ("sha256:foreign", "")
+    ended = converge(World(place))
+    assert ended.reason == outcomes.Outcome.DRIFTED
+    assert ended.decision is not None
+    assert [work.why for work in ended.decision.images] == [image_work.Why.MOVED]
+
+
+@pytest.mark.parametrize("step", [actions.Build, actions.Push])
+def test_h10_a_failed_build_or_push_changes_nothing_and_the_next_pass_converges(step: type[actions.Action]) -> None:
+    place = after_changed_resources()
+    before = dict(place.disk.shown)
+    place.docker.refusing[step] = errors.ControllerError("ImagePushFailed", "registry down")
+    ended = converge(World(place))
+    assert (ended.reason, ended.exit_code) == ("ImagePushFailed", 80)
+    assert dict(place.disk.shown) == before
+    place.docker.refusing.clear()
+    assert converge(World(place)).reason == outcomes.Outcome.SOURCE_CHANGED
+    assert place.docker.builds.count("a") == 2, "what was built is not built again"
+
+
+def test_h4_a_failed_provisioner_leaves_the_previous_functions_live_and_is_run_again() -> None:
+    place = after_changed_resources()
+    before = {key: item for key, item in place.disk.shown.items() if key.kind is not items.Kind.TABLE}
+    place.docker.refusing[actions.Provision] = errors.ControllerError("ProvisionerFailed", "exited with 1")
+    ended = converge(World(place))
+    assert (ended.reason, ended.exit_code) == ("ProvisionerFailed", 81)
+    after = {key: item for key, item in place.disk.shown.items() if key.kind is not items.Kind.TABLE}
+    assert after == before
+    place.docker.refusing.clear()
+    again = World(place)
+    assert converge(again).reason == outcomes.Outcome.SOURCE_CHANGED
+    assert kinds(again) == ["Provision", "Publish"]
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+
+
+def test_pr2_resources_that_did_not_change_run_no_provisioner() -> None:
+    place = converged(with_docker())
+    place.source.revision, place.source.parts = revision(2), (function("b", 2), *place.source.parts[1:])
+    place.source.builds = ()
+    world = World(place)
+    assert not converge(world).failed
+    assert "Provision" not in kinds(world)
+
+
+def test_provision_always_runs_it_in_every_pass() -> None:
+    place = converged(with_docker())
+    world = World(place)
+    always = replace(REQUEST, rules=replace(RULES, provision=policy.Provision.ALWAYS))
+    assert reconciler.reconcile_once(world, always).reason == outcomes.Outcome.PROVISION_DUE
+    assert kinds(world) == ["Provision", "Confirm"]
+
+
+def test_a_rollback_brings_the_old_code_back() -> None:
+    place = with_docker()
+    converged(place)
+    before = image_shown(place)
+    place.source.revision, place.source.code["a"] = revision(2), 2
+    converged(place)
+    assert image_shown(place) != before
+    assert not go_back(World(place)).failed
+    assert image_shown(place) == before
+
+
+def test_h8_another_stack_under_an_applied_artifact_is_noticed_and_refused() -> None:
+    place = with_docker()
+    place.source.requirement = compatibility.Requirement("1.0", "docker", "v1")
+    place.docker.running = DOCKER_STACK
+    converged(place)
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+    place.docker.running = CONTAINERD_STACK
+    world = World(place)
+    assert (converge(world).exit_code, world.performed) == (76, [])
+
+
+def test_76_comes_before_any_build() -> None:
+    place = with_docker()
+    place.source.requirement = compatibility.Requirement("1.0", "docker", "v1")
+    place.docker.running = CONTAINERD_STACK
+    world = World(place)
+    assert (converge(world).reason, world.performed, place.docker.builds) == ("StackIncompatible", [], [])
+
+
+def test_health_is_recorded_when_it_changes_and_only_then() -> None:
+    place = with_docker()
+    place.docker.running = DOCKER_STACK
+    converged(place)
+    writes = place.store.writes
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+    assert place.store.writes == writes
+    sick = replace(DOCKER_STACK.services[0], health="unhealthy")
+    place.docker.running = replace(DOCKER_STACK, services=(sick,))
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+    healthy = place.store.load(with_items=False).conditions["Healthy"]
+    assert (healthy.status, place.store.writes) == ("False", writes + 1)
+
+
+def test_h10_an_unreachable_registry_is_no_reason_to_act() -> None:
+    place = converged(with_docker())
+    place.docker.reachable = False
+    world = World(place)
+    assert (converge(world).reason, world.performed) == (outcomes.Outcome.IN_SYNC, [])
+
+
+def test_h10_what_was_pushed_must_be_there_before_it_is_published() -> None:
+    place = with_docker()
+
+    class Forgetful(World):
+        def _act(self, action: actions.Action, remembered: object) -> object:  # type: ignore[override]  # loses what it is given
+            done = super()._act(action, remembered)  # type: ignore[arg-type]  # as above
+            place.docker.tags.clear()
+            return done
+
+    ended = converge(Forgetful(place))
+    assert (ended.reason, place.disk.generation) == ("ImagePushFailed", None)
+
+
+def test_images_of_somebody_else_are_published_as_they_are_named() -> None:
+    place = with_docker()
+    allowed = policy.Permissions(skip_images=True)
+    world = World(place)
+    assert not reconciler.reconcile_once(world, replace(REQUEST, allowed=allowed)).failed
+    assert (image_shown(place), place.docker.builds) == ("x:1", [])
+
+
+def test_no_cache_builds_everything_once_more() -> None:
+    place = converged(with_docker())
+    world = World(place)
+    ended = reconciler.reconcile_once(world, replace(REQUEST, allowed=policy.Permissions(rebuild=True)))
+    assert not ended.failed
+    assert kinds(world) == ["Build", "Push", "Confirm"]
