@@ -69,7 +69,7 @@ class ComposeStack:
         if not (needed or self.configured) and shutil.which("docker") is None:
             return stack.Stack(project, unknown="there is no docker command here")
         try:
-            return probe.observe(self.engine, project)
+            return probe.observe(self.engine, project, provisioner=self._settings.provisioner)
         except errors.ControllerError as error:
             if error.reason != "DockerUnavailable" or needed or self.configured:
                 raise

@@ -13,6 +13,9 @@ from typing import Any
 
 from controller import docker_child, docker_failures, docker_output, docker_values, errors
 
+AT_ONCE = 500
+"""Things that one call inspects: an answer has room for a good deal more (`docker_child.LONGEST_ANSWER`)."""
+
 _ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}")
 _ABSENT = re.compile(r"no such (?:container|image|object)|invalid reference format", re.IGNORECASE)
 _COMPLAINT = re.compile(r"error\b", re.IGNORECASE)
@@ -99,10 +102,10 @@ class Calls:
             raise failure
 
     def inspected(self, kind: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
-        """What ``docker KIND inspect`` shows of those that are there; no call for none."""
-        if not names:
-            return ()
-        return objects(f"{kind} inspect", self.ask(kind, "inspect", "--", *names, partly=True))
+        """What ``docker KIND inspect`` shows of those that are there. One call for every `AT_ONCE` of them."""
+        parts = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
+        answers = (self.ask(kind, "inspect", "--", *part, partly=True) for part in parts)
+        return tuple(one for answer in answers for one in objects(f"{kind} inspect", answer))
 
     def ids(self, *words: str) -> tuple[str, ...]:
         """The ids in an answer, each once. What is printed besides, as a warning, is none (faults.md H5)."""

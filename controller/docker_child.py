@@ -18,7 +18,7 @@ from pathlib import Path
 KILL_AFTER_S = 5
 """What has not ended by then after SIGTERM is killed."""
 
-LONGEST_ANSWER = 64 * 1024 * 1024
+LONGEST_ANSWER = 16 * 1024 * 1024
 """Bytes of an answer that is parsed; a longer one is cut and thus refused."""
 
 LONGEST_LOG = 256 * 1024
@@ -66,14 +66,14 @@ def prefix(seconds: float, *, log: bool, environment: Mapping[str, str] | None =
 def terminate_children() -> None:
     """SIGTERM to every child of this process: ``timeout`` passes it on to its group. For the end of a pass by a signal
     (faults.md P8); a call that is under way in another thread then fails. Does nothing without /proc."""
-    for child in _children():
+    for child in children():
         try:
             os.kill(child, signal.SIGTERM)
         except ProcessLookupError:
             continue
 
 
-def _children() -> Collection[int]:
+def children() -> Collection[int]:
     """The direct children of this process, zombies included. A signal to one of those reaches nobody."""
     parent, found = os.getpid(), []
     for entry in Path("/proc").glob("[0-9]*/stat"):

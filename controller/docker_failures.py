@@ -27,13 +27,13 @@ _DENIED = re.compile(r"permission denied while trying to connect to the docker",
 _SILENT = re.compile(
     r"(?:Cannot|failed to) connect to the docker (?:daemon|API) at|error during connect: "
     r"|(?:Failed to initialize: )?unable to resolve docker endpoint|Failed to initialize: "
-    r"|conflicting options: |error: .*context .*not found",
+    r"|conflicting options: |context \"[^\"]*\": context not found",
     re.IGNORECASE,
 )
 _PREFIX = re.compile(r"(?:error: |docker: |got )+", re.IGNORECASE)
 _VERSIONS = re.compile(r"(?:Error response from daemon: )?client version .* is too (?:old|new)", re.IGNORECASE)
 _CONTEXT = re.compile(r'context "([^"]*)": context not found')
-_SOCKET = re.compile(r"unix://(/[^\s:]*)")
+_SOCKET = re.compile(r"unix://(/[^\s:;]*)")
 _NO_PLUGIN = re.compile(r"is not a docker command|unknown command: docker|unknown (?:shorthand )?flag: ", re.IGNORECASE)
 
 

@@ -75,9 +75,12 @@ def redacted(text: str, secrets: Iterable[str] = ()) -> str:
 
 def cleaned(raw: bytes, secrets: Iterable[str] = ()) -> str:
     """One line as it may be shown: UTF-8 with replacements, no control or invisible characters, redacted, not long."""
-    text = _ESCAPES.sub("", raw[:_LONGEST_READ].decode(errors="replace")).replace("\t", "    ").rstrip()
+    values = tuple(secrets)
+    text = raw[:_LONGEST_READ].decode(errors="replace").replace("\t", "    ").rstrip()
+    # Twice, because an escape sequence may stand inside of a name, and may swallow the first letter of one.
+    text = _ESCAPES.sub("", redacted(text, values))
     plain = "".join(character if _is_plain(character) else "�" for character in text)
-    shown = redacted(plain, secrets)
+    shown = redacted(plain, values)
     return shown if len(shown) <= LONGEST_LINE else shown[: LONGEST_LINE - 1] + "…"
 
 

@@ -50,7 +50,7 @@ def _compatible(requirement: compatibility.Requirement | None, seen: stack.Stack
     if blocking:
         return "False", "StackIncompatible", blocking[0].message
     if findings:
-        unknown = findings[0].code in ("ModeUnknown", "VersionUnknown")
+        unknown = compatibility.verdict(findings) is compatibility.Verdict.UNKNOWN
         return "Unknown" if unknown else "True", findings[0].code, findings[0].message
     return "True", "AsRequired", seen.source
 

@@ -38,7 +38,7 @@ def test_second_pass_does_nothing(target: converging.Target) -> None:
     report = target.reconcile()
     assert (report.reason, report.body["changed"]) == ("InSync", False)
     assert watch.tree(target.stack.config_dir) == before
-    assert watch.events(since) == {}
+    assert watch.events(target.stack, since) == {}
 
 
 def test_one_function_changed_under_the_same_tag(target: converging.Target) -> None:
@@ -49,10 +49,21 @@ def test_one_function_changed_under_the_same_tag(target: converging.Target) -> N
     since = watch.now()
     report = target.reconcile()
     assert report.images == {"hello": "build"}
-    assert watch.events(since)["image push"] == 1
-    assert watch.events(since)["container create"] == 0, "the resources did not change"
+    assert watch.events(target.stack, since)["image push"] == 1
+    assert watch.events(target.stack, since)["container create provisioner"] == 0, "the resources did not change"
     assert [name for name, digest in images(target).items() if digest != digests[name]] == ["e2e-hello"]
     assert target.answer("/hello", "hello v2") == "hello v2"
+
+
+def test_same_size_again_and_again(target: converging.Target) -> None:
+    """H9: BuildKit keeps the context that it was sent last, and tells files apart by size and time only."""
+    registry, digests = target.stack.registry, set()
+    for number in range(10, 16):
+        target.artifact.code("hello", f"echo same size {number}")
+        target.reconcile()
+        digests.add(registry.digest("e2e-hello"))
+        assert target.answer("/hello", f"same size {number}") == f"same size {number}"
+    assert len(digests) == 6
 
 
 def test_missing_secret(target: converging.Target) -> None:
@@ -65,7 +76,7 @@ def test_missing_secret(target: converging.Target) -> None:
     report = target.reconcile(expect=77)
     assert (report.reason, "E2E_ABSENT" in report.err) == ("SecretsMissing", True)
     assert images(target) == before
-    assert watch.events(since) == {}
+    assert watch.events(target.stack, since) == {}
     assert target.reconcile(env={"E2E_ABSENT": "canary"}).images == {"hello": "build"}
 
 
@@ -113,7 +124,7 @@ def test_image_deleted_from_the_registry(target: converging.Target) -> None:
     report = target.reconcile()
     assert (report.reason, report.images) == ("Drifted", {"greet": "push"})
     assert registry.digest("e2e-greet") == digest
-    assert watch.events(since)["image push"] == 1
+    assert watch.events(target.stack, since)["image push"] == 1
 
 
 def test_image_deleted_from_registry_and_engine(target: converging.Target) -> None:
@@ -145,7 +156,7 @@ def test_rollback_brings_the_old_code_back(target: converging.Target) -> None:
     since = watch.now()
     target.controller.run("rollback", "--config-dir", str(target.stack.config_dir))
     assert target.answer("/hello", "hello v1") == "hello v1"
-    assert watch.events(since)["image push"] == 0
+    assert watch.events(target.stack, since)["image push"] == 0
     target.reconcile(expect=77)
 
 
@@ -156,7 +167,7 @@ def test_two_controllers_at_once(target: converging.Target) -> None:
     pair = [target.start("--wait", "60s"), target.start("--wait", "60s")]
     ended = [process.communicate(timeout=120) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], ended
-    assert watch.events(since)["image push"] == 1
+    assert watch.events(target.stack, since)["image push"] == 1
     target.artifact.code("hello", "echo busy")
     slow = target.start(env={"FAILPOINT": "pushed:sleep"})
     try:

@@ -38,8 +38,8 @@ def test_a2_killed_after_every_step(
     target.reconcile()
     assert target.answer("/hello", said) == said
     assert table in stack.moto.tables()
-    happened = watch.events(since)
-    assert (happened["image push"], happened["container create"]) == (1, 1), happened
+    happened = watch.events(stack, since)
+    assert (happened["image push"], happened["container create provisioner"]) == (1, 1), happened
     assert target.reconcile().reason == "InSync"
     label = f"label=com.docker.compose.project={stack.project}"
     assert docker.docker("ps", "--all", "--quiet", "--filter", label, "--filter", "name=artifact-provisioner") == ""

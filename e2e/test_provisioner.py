@@ -65,7 +65,7 @@ def test_provisioner_killed_with_the_controller(target: converging.Target) -> No
     report = target.reconcile()
     assert report.reason == "ProvisionDue", "the resources were live already"
     assert "e2e-orphaned" in target.stack.moto.tables()
-    assert watch.events(since)["container create"] == 1
+    assert watch.events(target.stack, since)["container create provisioner"] == 1
     assert provisioners(target) == []
     assert target.reconcile().reason == "InSync"
 
@@ -88,7 +88,7 @@ def test_the_provision_command_runs_it_once(target: converging.Target) -> None:
     since = watch.now()
     target.controller.run("provision", *arguments)
     assert "e2e-orders" in target.stack.moto.tables()
-    assert watch.events(since)["container create"] == 1
+    assert watch.events(target.stack, since)["container create provisioner"] == 1
 
 
 def until_running(target: converging.Target) -> None:

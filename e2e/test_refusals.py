@@ -25,7 +25,7 @@ def test_compose_stack_of_another_version_or_mode(
     report = target.reconcile(*(["--strict"] if strict else []), expect=76)
     assert report.reason == "StackIncompatible"
     assert (tag if strict else mode) in report.err
-    assert watch.events(since)["image push"] == 0
+    assert watch.events(stack, since)["image push"] == 0
     assert [name for name in stack.registry.repositories() if name.startswith("e2e-")] == []
     assert watch.documents(stack.config_dir) == before
     probed = stack_probe(target)

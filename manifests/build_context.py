@@ -12,9 +12,11 @@ from typing import BinaryIO
 
 from manifests import beneath, checkout, contents, context_tree, fingerprint, opening, source_errors, survey
 
-MTIME_S = 315_619_200
-"""What every copied name was last modified at: 1980-01-02T00:00:00Z. Always the same, so that the same input gives the
-same layers; the first day that a zip archive can hold in every time zone, for whoever makes one in a build."""
+FIRST_S = 315_619_200
+"""1980-01-02T00:00:00Z: the first day that a zip archive holds in every time zone, for whoever makes one in a build."""
+
+_SPREAD_DIGITS = 7
+"""Hex digits of the digest: eight and a half years of seconds."""
 
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZEROS = bytes(beneath.BLOCK_BYTES)
@@ -32,7 +34,7 @@ def copy(
 
     `into` is made when it is missing and must be empty otherwise; its parent should be a private directory, because
     `into` itself becomes 0755, as part of the context. Modes are permission bits, with which the owner may read files
-    and change directories; links stay links; every time is `MTIME_S`. Holes stay holes.
+    and change directories; links stay links; every time is `mtime_ns` of the context. Holes stay holes.
 
     Raises `SourceUnstable` when the context is not, or not any more, what the revision stands for (with a `store`, what
     it had wrong is then corrected), `SourceUnreadable`, `KeyError` when the entry brings no such context, `ValueError`
@@ -46,7 +48,7 @@ def copy(
             place = ref.address.artifact
             with tree.root.open_dir(place, shown=tree.shown(tree.relative(place))) as artifact:
                 context = _look(artifact, function, tree=tree, found=found, place=place)
-                digests = _copied(context, artifact, into)
+                digests = _copied(context, artifact, into, mtime_ns=mtime_ns(ref.digest))
     except source_errors.PathUnreadable as error:
         raise source_errors.SourceUnreadable(str(error)) from error
     except source_errors.PathError as error:
@@ -56,6 +58,18 @@ def copy(
             for value, seen in digests.values():
                 contents.put_right(store, seen, value)
         raise _moved(f"{context.shown} is not what the revision stands for any more")
+
+
+def mtime_ns(context_digest: str) -> int:
+    """When everything in a copy of this context was last modified, in nanoseconds.
+
+    The same for the same context, so that the same input gives the same layers. Another one for another: BuildKit keeps
+    the context that it was sent last and asks only for files whose size or time differ, so that with one time for all
+    it would build from the old bytes of a file whose size stayed (faults.md H9).
+    """
+    digits = context_digest.removeprefix("sha256:")
+    seconds = FIRST_S + int(digits[:_SPREAD_DIGITS], 16)
+    return seconds * 10**9 + int(digits[_SPREAD_DIGITS : 2 * _SPREAD_DIGITS], 16)
 
 
 def _look(
@@ -69,7 +83,7 @@ def _look(
 
 
 def _copied(
-    context: context_tree.Context, artifact: beneath.Root, into: Path
+    context: context_tree.Context, artifact: beneath.Root, into: Path, *, mtime_ns: int
 ) -> dict[str, tuple[str, fingerprint.Fingerprint]]:
     """Copy all of it; digest and fingerprint of what each file turned out to be, by path."""
     top = into / context_tree.FOLDER
@@ -82,13 +96,14 @@ def _copied(
             path = os.path.join(target, node.path) if node.path else str(target)
             if node.seen is not None:
                 digests[node.path] = _copy_file(root, node, node.seen, path)
+                os.utime(path, ns=(mtime_ns, mtime_ns))
             elif node.target:
                 os.symlink(node.target, path)
-                os.utime(path, (MTIME_S, MTIME_S), follow_symlinks=False)
+                os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
             else:
                 os.mkdir(path, 0o700)
     folders = [(os.path.join(target, node.path), node.mode) for node in context.nodes if node.is_folder]
-    _finish([(str(into), 0o755), (str(top), 0o755), *folders])
+    _finish([(str(into), 0o755), (str(top), 0o755), *folders], mtime_ns)
     return digests
 
 
@@ -105,7 +120,6 @@ def _copy_file(
         found = root.read_blocks(node.path, take, max_bytes=seen.size)
         written.truncate(found.st_size)  # a hole at the end
         os.fchmod(written.fileno(), node.mode)
-    os.utime(path, (MTIME_S, MTIME_S))
     return read.digest, fingerprint.of_stat(seen.path, found)
 
 
@@ -116,11 +130,11 @@ def _write(file: BinaryIO, block: bytes) -> None:
         file.write(block)
 
 
-def _finish(folders: Iterable[tuple[str, int]]) -> None:
+def _finish(folders: Iterable[tuple[str, int]], mtime_ns: int) -> None:
     """Modes and times of directories, the deepest first: nothing in them changes any more."""
     for path, mode in reversed(list(folders)):
         os.chmod(path, mode)
-        os.utime(path, (MTIME_S, MTIME_S))
+        os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
 def _require_outside(into: Path, roots: Iterable[str]) -> None:

@@ -3,13 +3,15 @@
 Looks only from outside: the engine's own events, and what `stat` says of every file below CONFIG_DIR.
 """
 
+import json
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from e2e.harness import docker
+from e2e.harness import docker, stacks
 
 QUIET = ("exec_create", "exec_start", "exec_die", "health_status")
 """What health checks of a running stack cause."""
@@ -20,12 +22,22 @@ def now() -> str:
     return f"{time.time():.9f}"
 
 
-def events(since: str) -> Counter[str]:
-    """What the engine did since then, as ``image push`` or ``container create``, counted; without health checks."""
-    arguments = ("--since", since, "--until", now(), "--format", "{{.Type}} {{.Action}}")
-    listed = docker.docker("events", *arguments)
-    rows = [line.partition(":")[0] for line in listed.splitlines()]
-    return Counter(row for row in rows if row.rpartition(" ")[2] not in QUIET)
+def events(stack: stacks.Stack, since: str) -> Counter[str]:
+    """What the engine did to this stack since then, counted: ``image push``, or ``container create provisioner`` with
+    the compose service. Health checks are left out, and so are workers of functions, which requests start."""
+    listed = docker.docker("events", "--since", since, "--until", now(), "--format", "{{json .}}")
+    return Counter(word for line in listed.splitlines() for word in _word(json.loads(line), stack))
+
+
+def _word(event: Mapping[str, Any], stack: stacks.Stack) -> Iterator[str]:
+    kind, action = event["Type"], event["Action"].partition(":")[0]
+    attributes = event["Actor"]["Attributes"] or {}
+    if action in QUIET:
+        return
+    if kind == "image" and attributes.get("name", event["Actor"]["ID"]).startswith(stack.registry.address):
+        yield f"image {action}"
+    if kind == "container" and attributes.get("com.docker.compose.project") == stack.project:
+        yield f"container {action} {attributes['com.docker.compose.service']}"
 
 
 def tree(folder: Path) -> Mapping[str, tuple[int, int, int]]:

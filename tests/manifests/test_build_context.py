@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from core import identity
+from core import digest, identity
 from manifests import build_context, checkout, contents, context_tree, fingerprint, source_errors
 
 SECRET = b"sentinel-that-must-never-be-seen"
@@ -91,7 +91,7 @@ def artifact(tmp_path: Path) -> Iterator[Artifact]:
     assert sorted(os.listdir("/proc/self/fd")) == before, "a descriptor was left open"
 
 
-def _everything(root: Path) -> dict[str, tuple[int, str, float]]:
+def _everything(root: Path) -> dict[str, tuple[int, str, int]]:
     """Type and mode, bytes or target, and time, of everything below a folder, and of the folder itself."""
     found = {}
     for folder, folders, files in os.walk(root):
@@ -99,7 +99,7 @@ def _everything(root: Path) -> dict[str, tuple[int, str, float]]:
             path = Path(folder) / name
             status = path.lstat()
             content = os.readlink(path) if path.is_symlink() else "" if path.is_dir() else path.read_bytes().hex()
-            found[str(path.relative_to(root))] = (status.st_mode, content, status.st_mtime)
+            found[str(path.relative_to(root))] = (status.st_mode, content, status.st_mtime_ns)
     return found
 
 
@@ -420,6 +420,16 @@ def test_c6_a_dockerfile_that_changed_since_is_unstable(artifact: Artifact) -> N
 # Copies
 
 
+def test_h9_another_context_has_other_times_although_no_size_changed() -> None:
+    """BuildKit asks only for files whose size or time differ from what it was sent last."""
+    digests = [digest.of_value(number) for number in range(1000)]
+    times = [build_context.mtime_ns(each) for each in digests]
+    assert len({time // 10**9 for time in times}) > 990, "also where a file system keeps whole seconds"
+    assert len(set(times)) == len(times)
+    assert times == [build_context.mtime_ns(each) for each in digests]
+    assert min(times) >= 315_532_800 * 10**9, "a zip archive holds no time before 1980"
+
+
 def test_a_copy_is_the_context(artifact: Artifact) -> None:
     artifact.write("src/run.sh", b"#!/bin/sh\n").chmod(0o555)
     artifact.write(".dockerignore", b"*\n")
@@ -435,7 +445,8 @@ def test_a_copy_is_the_context(artifact: Artifact) -> None:
     found = _everything(copied)
     original = _everything(artifact.context)
     assert {path: each[1] for path, each in found.items()} == {path: each[1] for path, each in original.items()}
-    assert {each[2] for each in _everything(artifact.into).values()} == {build_context.MTIME_S}
+    times = {each[2] for each in _everything(artifact.into).values()}
+    assert times == {build_context.mtime_ns(artifact.scan().entries[0].contexts[0].digest)}
     assert stat.S_IMODE(found["src/run.sh"][0]) == 0o555
     assert stat.S_IMODE(found["src/odd \n$(name)"][0]) == 0o600
     assert stat.S_IMODE(found["empty"][0]) == 0o755, "what is in it can be removed"
