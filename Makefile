@@ -33,7 +33,7 @@ layers: $(READY) ## Check who imports whom (import-linter)
 	$(BIN)/lint-imports --no-logo
 
 unit: $(READY) compiled ## Run the tests (pytest); more arguments with ARGS="..."
-	$(BIN)/python -m pytest -n 2 --dist=loadgroup $(ARGS)
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadgroup $(ARGS)
 
 e2e: $(READY) compiled ## Run the end-to-end tests on an engine; without one they are skipped, and say so
 	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS) e2e

@@ -52,6 +52,7 @@ class Images:
         self._configured = configured
         self._store = store
         self._in_registry: frozenset[str] = frozenset()
+        self._asked: registry.Registry | None = None
 
     def see(
         self, found: checkout.Checkout, wanted: desired.Desired, known: record.Record, *, base_tag: str, rebuild: bool
@@ -85,6 +86,7 @@ class Images:
 
     def push(self, action: actions.Push, found: checkout.Checkout, scratch: Path) -> None:
         """Push. Raises `ControllerError("ImagePushFailed")`."""
+        self._asked = None
         self._builder(found, scratch, rebuild=False).push(action.works)
 
     def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
@@ -149,6 +151,12 @@ class Images:
         return references.Registries(self._configured.registry.runtime or "", self._configured.registry.host or "")
 
     def _registry(self) -> "registry.Registry":
+        """One for the looks of a pass: a host that does not answer is waited for once. After a push it is asked anew."""
+        if self._asked is None:
+            self._asked = self._new_registry()
+        return self._asked
+
+    def _new_registry(self) -> "registry.Registry":
         from controller import registry
 
         given = self._configured.registry

@@ -318,6 +318,17 @@ def test_k1_nothing_secret_is_told_by_the_library_either(
     assert [path.name for path in tmp_path.iterdir()] == ["stub"]
 
 
+@pytest.mark.parametrize("words", ["container logs", "container list"])
+def test_k1_a_secret_that_lost_its_name_where_output_was_cut_is_not_told(
+    stub: docker_stub.DockerStub, words: str
+) -> None:
+    stub.says(words, err=f"password={CANARY * 40_000}\nError: the end\n", code=1)
+    with pytest.raises((docker.CommandFailed, errors.ControllerError)) as caught:
+        {**LATE, **SILENT}[words](docker.Engine())
+    assert CANARY not in f"{caught.value} {getattr(caught.value, 'tail', ())}"
+    assert "the end" in str(caught.value)
+
+
 def test_compose_s_environment_is_its_own(stub: docker_stub.DockerStub) -> None:
     stub.does("compose", 'echo "$CONFIG_DIR"')
     assert docker.Engine().run_service(service(CONFIG_DIR="/a b/$x;'\"")).tail == ("/a b/$x;'\"",)

@@ -227,11 +227,16 @@ def test_h5_other_reasons_are_told_as_docker_tells_them(
     assert told in message
 
 
-def test_the_same_words_from_a_program_are_no_missing_engine(stub: docker_stub.DockerStub) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+        "permission denied while trying to connect to the docker API at unix:///x",
+    ],
+)
+def test_the_same_words_from_a_program_are_no_missing_engine(stub: docker_stub.DockerStub, words: str) -> None:
     """Counter-check: a build may use docker itself, and BuildKit puts the time before its words."""
-    stub.says(
-        "image push", "#7 0.2 Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", code=1
-    )
+    stub.says("image push", f"#7 0.2 {words}", code=1)
     with pytest.raises(docker.CommandFailed):
         docker.Engine().push("a")
 

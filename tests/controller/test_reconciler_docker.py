@@ -199,6 +199,15 @@ def test_images_of_somebody_else_are_published_as_they_are_named() -> None:
     assert (image_shown(place), place.docker.builds) == ("x:1", [])
 
 
+def test_h9_two_functions_under_one_image_are_refused() -> None:
+    """They would push each other's image away for ever."""
+    place = with_docker()
+    place.source.builds = (("entry", "a"), ("entry", "b"))
+    world = World(place)
+    ended = converge(world)
+    assert (ended.reason, ended.exit_code, world.performed) == ("ImageConflict", 65, [])
+
+
 def test_no_cache_builds_everything_once_more() -> None:
     place = converged(with_docker())
     world = World(place)

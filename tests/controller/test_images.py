@@ -1,0 +1,160 @@
+"""From a checkout to verdicts on its images: a registry over HTTP, an engine in memory, documents on disk."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller import errors, images, settings, world
+from core import image_inputs, image_work, record, runtime_config
+from manifests import checkout, fingerprint
+from tests.fakes import engine as engines
+from tests.fakes import registries
+from tests.fakes.command import Shop
+
+FUNCTION = "catalog-list"
+IMAGE = "registry:5010/shop/catalog-list:v1"
+NONE: Mapping[tuple[str, ...], str] = {}
+LATER_NS = 4_000_000_000 * 10**9
+
+
+@dataclass
+class Place:
+    """One shop, its registry and its engine."""
+
+    shop: Shop
+    registry: registries.Registry
+    engine: engines.Engine
+
+    def dockerfile(self, text: str) -> None:
+        """Give the function a Dockerfile."""
+        file = self.shop.source / "catalog" / "functions" / FUNCTION / "Dockerfile"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    def see(
+        self, known: record.Record = record.Record(), *, base_tag: str = "", flags: Mapping[tuple[str, ...], str] = NONE
+    ) -> world.Images:
+        """The verdict on what the shop holds now, with these settings besides."""
+        store = fingerprint.MemoryStore()
+        found = checkout.scan(checkout.Source(self.shop.source), store, now_ns=lambda: LATER_NS)
+        wanted = runtime_config.fold(checkout.load_entries(found, store), revision=found.revision)
+        names: Mapping[tuple[str, ...], str] = {
+            ("registry", "runtime"): "registry:5010",
+            ("registry", "host"): self.registry.address,
+        }
+        side = images.Images(lambda: self.engine, settings.load(None, {**names, **flags}), store)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
+        return side.see(found, wanted, known, base_tag=base_tag, rebuild=False)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    with registries.running() as registry:
+        found = Place(Shop(tmp_path), registry, engines.Engine())
+        found.dockerfile("FROM registry:5010/base:1\n")
+        yield found
+
+
+def test_a_new_function_is_built_on_the_digest_of_its_base(place: Place) -> None:
+    digest = place.registry.put("base:1")
+    (work,) = place.see().works
+    assert (work.need, work.why) == (image_work.Need.BUILD, image_work.Why.NEW)
+    assert work.wanted.bases == (image_inputs.Base(f"{place.registry.address}/base:1", digest),)
+    assert work.wanted.dockerfile == f"FROM {place.registry.address}/base:1\n"
+    assert work.wanted.image == IMAGE
+
+
+def test_what_the_registry_has_is_pinned_and_not_built(place: Place) -> None:
+    """B5, H9: also without a record; the label in the registry says what the image was made from."""
+    place.registry.put("base:1")
+    (work,) = place.see().works
+    name = work.wanted.target.removeprefix(f"{place.registry.address}/")
+    digest = place.registry.put(name, labels={image_inputs.LABEL_INPUT: work.wanted.digest})
+    seen = place.see()
+    assert [each.need for each in seen.works] == [image_work.Need.NOTHING]
+    assert seen.pins == {FUNCTION: f"{work.wanted.image}@{digest}"}
+    assert place.see().works == seen.works
+
+
+def test_a_tag_is_published_as_it_is_when_asked(place: Place) -> None:
+    place.registry.put("base:1")
+    (work,) = place.see().works
+    name = work.wanted.target.removeprefix(f"{place.registry.address}/")
+    place.registry.put(name, labels={image_inputs.LABEL_INPUT: work.wanted.digest})
+    assert place.see().pins
+    assert place.see(flags={("images", "pin"): "tag"}).pins == {}
+
+
+def test_the_floating_lambda_base_takes_the_tag_of_the_stack(place: Place) -> None:
+    """Contract.md section 5: observed, else ESB_TAG, else it stays."""
+    place.dockerfile("FROM registry:5010/esb-lambda-base\n")
+    for tag in ("v7", "latest"):
+        place.registry.put(f"esb-lambda-base:{tag}")
+    (observed,) = place.see(base_tag="v7").works
+    assert observed.wanted.dockerfile == f"FROM {place.registry.address}/esb-lambda-base:v7\n"
+    (by_setting,) = place.see(flags={("registry", "base_tag"): "v7"}).works
+    assert by_setting.wanted.dockerfile == observed.wanted.dockerfile
+    (floating,) = place.see().works
+    assert floating.wanted.dockerfile == f"FROM {place.registry.address}/esb-lambda-base\n"
+
+
+def test_h9_a_missing_base_names_the_function_and_the_file(place: Place) -> None:
+    (obstacle,) = place.see().obstacles
+    assert obstacle.reason == "ImageBuildFailed"
+    assert FUNCTION in obstacle.message
+    assert "functions/catalog-list/Dockerfile" in obstacle.message
+
+
+def test_h10_a_base_behind_a_registry_that_is_down_is_another_matter(place: Place) -> None:
+    place.registry.put("base:1")
+    place.registry.fault(registries.Fault(drop=True))
+    (obstacle,) = place.see().obstacles
+    assert obstacle.reason == "RegistryUnavailable"
+
+
+def test_h10_a_known_base_behind_a_registry_that_is_down_is_believed(place: Place) -> None:
+    digest = place.registry.put("base:1")
+    (work,) = place.see().works
+    known = record.Record(
+        images=(
+            image_inputs.ImageRecord(FUNCTION, "x", work.wanted.target, work.wanted.digest, "d", work.wanted.bases),
+        )
+    )
+    place.registry.fault(registries.Fault(drop=True))
+    seen = place.see(known)
+    assert seen.obstacles == ()
+    assert [(each.need, each.known) for each in seen.works] == [(image_work.Need.NOTHING, False)]
+    assert seen.works[0].wanted.bases[0].digest == digest
+
+
+def test_every_dockerfile_that_cannot_be_read_is_told_with_its_line(place: Place) -> None:
+    place.dockerfile("FROM registry:5010/base:1\nFROM $NOWHERE\n")
+    with pytest.raises(errors.ControllerError) as told:
+        place.see()
+    assert told.value.reason == "ArtifactInvalid"
+    (problem,) = told.value.problems
+    assert (problem.file.rpartition("/")[2], problem.line) == ("Dockerfile", 2)
+
+
+def test_an_image_that_names_a_digest_cannot_be_built(place: Place) -> None:
+    place.registry.put("base:1")
+    place.shop.edit("catalog", "functions.yml", IMAGE, f"{IMAGE}@sha256:{'0' * 64}")
+    with pytest.raises(errors.ControllerError) as told:
+        place.see()
+    assert told.value.reason == "ArtifactInvalid"
+    assert "names a digest" in str(told.value.problems[0])
+
+
+def test_h2_an_engine_that_is_away_is_told_with_the_functions_that_need_it(place: Place) -> None:
+    place.engine.fail("preflight", "", errors.ControllerError("DockerUnavailable", "no engine"))
+    (obstacle,) = place.see().obstacles
+    assert (obstacle.reason, FUNCTION in obstacle.message) == ("DockerUnavailable", True)
+
+
+def test_without_a_dockerfile_nobody_is_asked(tmp_path: Path) -> None:
+    """Contract.md section 5: no function to build, no base to resolve."""
+    with registries.running() as registry:
+        place = Place(Shop(tmp_path), registry, engines.Engine())
+        assert place.see() == world.Images()
+        assert (registry.requests, place.engine.calls) == ([], [])
