@@ -107,6 +107,9 @@ def run(arguments: list[str]) -> int:
         _print_failure(error, as_json=_wants_json(arguments))
         return error.meaning.exit_code
     except errors.Interrupted as interrupted:
+        from controller import docker_child
+
+        docker_child.terminate_children()  # what waits for an engine must not outlive the one who asked (faults.md P8)
         printer.failure([f"stopped: {interrupted}, with the work cut short; nothing half-written is visible"])
         return interrupted.exit_code
     except Exception as error:  # the one place that takes everything: a bug still ends with a code and a hint

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from controller import docker, image_failures, retry, scratch, side_by_side
-from core import image_inputs, image_work
+from core import image_inputs, image_work, references
 
 PUSH_ATTEMPTS = 3
 PUSH_WAIT_S = 1.0
@@ -156,15 +156,10 @@ def pinned_bases(wanted: image_inputs.ImageInput, in_registry: Collection[str]) 
     replace the whole stage.
     """
     return {
-        base.reference: f"docker-image://{_repository(base.reference)}@{base.digest}"
+        base.reference: f"docker-image://{references.split(base.reference).name}@{base.digest}"
         for base in wanted.bases
         if base.reference in in_registry and "@" not in base.reference and not _is_stage(base.reference, wanted)
     }
-
-
-def _repository(reference: str) -> str:
-    host, slash, name = reference.rpartition("/")
-    return f"{host}{slash}{name.partition(':')[0]}"
 
 
 def _is_stage(reference: str, wanted: image_inputs.ImageInput) -> bool:

@@ -151,7 +151,7 @@ class Images:
         return references.Registries(self._configured.registry.runtime or "", self._configured.registry.host or "")
 
     def _registry(self) -> "registry.Registry":
-        """One for the looks of a pass: a host that does not answer is waited for once. After a push it is asked anew."""
+        """One for the looks of a pass: a host that does not answer is waited for once. A push begins anew."""
         if self._asked is None:
             self._asked = self._new_registry()
         return self._asked

@@ -8,6 +8,8 @@ import contextlib
 import ipaddress
 from dataclasses import dataclass
 
+from core import references
+
 _HUB = "docker.io"
 _HUB_NAMES = frozenset({_HUB, "index.docker.io", "registry-1.docker.io"})
 
@@ -35,15 +37,10 @@ class Name:
 def split(reference: str) -> Name:
     """The parts of a reference that `core.images` finds valid; the tag is ``latest`` when neither tag nor digest is
     there."""
-    named, _, digest = reference.partition("@")
-    first, slash, rest = named.partition("/")
-    written = slash and ("." in first or ":" in first or first == "localhost" or first != first.lower())
-    host, path = (first, rest) if written else (_HUB, named)
-    host = _HUB if host in _HUB_NAMES else host
-    repository, _, tag = path.partition(":")
-    if host == _HUB and "/" not in repository:
-        repository = f"library/{repository}"
-    return Name(host, repository, tag or ("" if digest else "latest"), digest)
+    found = references.split(reference)
+    host = _HUB if found.host in _HUB_NAMES else found.host
+    path = references.Reference("", found.repository).path if host == _HUB else found.path
+    return Name(host, path, found.tag or ("" if found.digest else references.LATEST), found.digest)
 
 
 def host_and_port(host: str) -> tuple[str, int]:

@@ -30,8 +30,12 @@ class Reference:
     digest: str = ""
 
     def __str__(self) -> str:
-        name = f"{self.registry}/{self.repository}" if self.registry else self.repository
-        return f"{name}{self.tag and ':' + self.tag}{self.digest and '@' + self.digest}"
+        return f"{self.name}{self.tag and ':' + self.tag}{self.digest and '@' + self.digest}"
+
+    @property
+    def name(self) -> str:
+        """Without tag and digest."""
+        return f"{self.registry}/{self.repository}" if self.registry else self.repository
 
     @property
     def host(self) -> str:
@@ -64,17 +68,17 @@ class Registries:
 
 def parse(text: str) -> Reference | str:
     """The parts of a reference, or the sentence that says why the text is none (`images.reference_problem`)."""
-    return images.reference_problem(text) or _split(text)
+    return images.reference_problem(text) or split(text)
 
 
 def registry_of(text: str) -> str:
     """The registry that a reference is pulled from: ``docker.io`` when it names none."""
-    return _split(text).host
+    return split(text).host
 
 
 def tagged(text: str) -> str:
     """The reference with the tag that it stands for: ``app`` is ``app:latest``. A digest is enough of a tag."""
-    found = _split(text)
+    found = split(text)
     return text if found.tag or found.digest else f"{text}:{LATEST}"
 
 
@@ -105,8 +109,9 @@ def _below(text: str, prefix: str) -> bool:
     return text.startswith(f"{prefix}/")
 
 
-def _split(text: str) -> Reference:
-    """By position only, as the engine does it: no part of a valid reference has the separator of the next."""
+def split(text: str) -> Reference:
+    """The parts of a text that is known to be a reference, by position only, as the engine does it: no part has the
+    separator of the next. Loads no grammar."""
     rest, _, digest = text.partition("@")
     head, slash, last = rest.rpartition("/")
     name, _, tag = last.partition(":")

@@ -7,7 +7,7 @@ A reload replaces the gateway's registry only; warm workers keep their old image
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from core import image_inputs
+from core import image_inputs, references
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ def judge(images: Iterable[image_inputs.ImageRecord], workers: Iterable[Worker])
     older: list[str] = []
     for image in images:
         running = {
-            worker for name in {_repository(image.target), _repository(image.image)} for worker in found.get(name, ())
+            worker
+            for name in {references.split(image.target).name, references.split(image.image).name}
+            for worker in found.get(name, ())
         }
         if running:
             current = all(_runs(worker, image.digest) for worker in running)
@@ -45,7 +47,7 @@ def judge(images: Iterable[image_inputs.ImageRecord], workers: Iterable[Worker])
 def _by_repository(workers: Iterable[Worker]) -> Mapping[str, list[Worker]]:
     found: dict[str, list[Worker]] = {}
     for worker in workers:
-        found.setdefault(_repository(worker.image), []).append(worker)
+        found.setdefault(references.split(worker.image).name, []).append(worker)
     return found
 
 
@@ -53,9 +55,3 @@ def _runs(worker: Worker, digest: str) -> bool:
     """By the digest that it was started with, else by what the engine knows of its image."""
     named = worker.image.partition("@")[2]
     return named == digest if named else any(each.endswith(f"@{digest}") for each in worker.repo_digests)
-
-
-def _repository(reference: str) -> str:
-    """Without tag and digest: ``host:5010/name:tag@sha256:…`` is ``host:5010/name``."""
-    host, slash, name = reference.partition("@")[0].rpartition("/")
-    return f"{host}{slash}{name.partition(':')[0]}"

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from core import digest, stack
+from core import digest, references, stack
 
 CONTROL_PLANE = ("gateway", "agent", "provisioner", "runtime-node")
 """The services that are read, the preferred one first."""
@@ -47,10 +47,8 @@ def parts(reference: str) -> Reference:
     """Take a reference apart. Without tag and digest it means ``latest``; an image id has no parts."""
     if _BARE_ID.fullmatch(reference):
         return Reference("", "", "")
-    named, _, by_digest = reference.partition("@")
-    registry, slash, last = named.rpartition("/")
-    name, _, tag = last.partition(":")
-    return Reference(f"{registry}{slash}{name}", tag or ("" if by_digest or not name else _FLOATING), by_digest)
+    found = references.split(reference)
+    return Reference(found.name, found.tag or ("" if found.digest or not found.name else _FLOATING), found.digest)
 
 
 def control_plane(seen: stack.Stack) -> tuple[stack.Service, ...]:

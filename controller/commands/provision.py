@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from controller import compose_stack, docker, errors, provisioner, settings
+from controller import compose_stack, errors, provisioner, settings
 from controller.commands import options as shared
 
 
@@ -40,12 +40,7 @@ def command(interruption: Any, /, **options: Any) -> int:
         in_container=compose_stack.in_container(),
         deadline_s=loaded.deadlines.provision,
     )
-    try:
-        ran = runner.run("", secrets.token_hex(8))
-    except errors.Interrupted:
-        # Compose passes the signal on to the container. What does not heed it is waited for by the next run.
-        docker.terminate_children()
-        raise
+    ran = runner.run("", secrets.token_hex(8))
     printer = shared.printer(options)
     printer.diagnostics(f"note: {note}" for note in ran.notes)
     payload = {
