@@ -18,8 +18,8 @@ from controller.probes import stack as probe
 from e2e.harness import artifacts, commands, converging, docker, matrix, stacks
 
 HASH = "dd if=/dev/zero bs=1M count=20 2>/dev/null | sha256sum >/dev/null"
-WORK = f'RUN i=0; while [ "$i" -lt 60 ]; do {HASH}; i=$((i+1)); done; echo {{salt}}\n'
-"""Between half a second and a second of one core, as installing dependencies takes."""
+WORK = f'RUN i=0; while [ "$i" -lt 8 ]; do {HASH}; i=$((i+1)); done; echo {{salt}}\n'
+"""About a second of one core, as installing dependencies takes."""
 
 
 def rows(runs: int) -> Iterator[str]:
