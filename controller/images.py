@@ -186,15 +186,12 @@ class Images:
 
 
 def _without_base(sources: Sequence[_Source], bases: "probe.Bases") -> Iterator[notices.Blocker]:
-    """What cannot be built because an image that it starts from cannot be had: all of it, by function."""
-    for source in sources:
-        for reference in source.reading.bases:
-            if reference in bases.missing:
-                why = f"{source.file}: {reference}: {bases.missing[reference]}"
-                yield notices.Blocker("ImageBuildFailed", f"function {source.function}: {why}")
-            elif reference in bases.unreachable:
-                why = f"{source.file}: {reference}: {bases.unreachable[reference]}"
-                yield notices.Blocker("RegistryUnavailable", f"function {source.function}: {why}")
+    """What cannot be built because an image that it starts from cannot be had: every such image, with its functions."""
+    for reasons, reason in ((bases.missing, "ImageBuildFailed"), (bases.unreachable, "RegistryUnavailable")):
+        for reference, why in reasons.items():
+            users = [source for source in sources if reference in source.reading.bases]
+            names = ", ".join(source.function for source in users)
+            yield notices.Blocker(reason, f"{reference}: {why}; {users[0].file} starts from it, to build: {names}")
 
 
 def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[problems.Problem]:

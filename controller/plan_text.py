@@ -53,7 +53,7 @@ def summary(decision: plan.Plan) -> str:
     if decision.provision is not None:
         text += " · provisioner will run"
     if decision.blockers:
-        return f"{text} · blocked: {', '.join(blocker.reason for blocker in decision.blockers)}"
+        return f"{text} · blocked: {', '.join(dict.fromkeys(blocker.reason for blocker in decision.blockers))}"
     return f"{text} · {decision.outcome}" + ("" if decision.actions else ": nothing to do")
 
 

@@ -174,7 +174,7 @@ def test_json(engine: engines.Engine) -> None:
 
 # a real engine
 
-PROJECT = "provisiontest"
+PROJECT = f"provisiontest-{os.getpid()}"  # several test processes may share one engine
 IMAGE = f"{PROJECT}-busybox:1"
 NAP_S = 0.7
 SERVICE = f"""\
@@ -256,9 +256,9 @@ def stack(real_engine: None, tmp_path: Path) -> tuple[str | Path, ...]:
 def test_h6_only_the_provisioner_s_container_is_made(stack: tuple[str | Path, ...], tmp_path: Path) -> None:
     """H3, H6: its exit code, and neither a neighbour nor a container is left."""
     environment = {"CONFIG_DIR": str(tmp_path / "seen")}
-    ended = command.child(*stack, "-v", environment=environment)
+    ended = command.child(*stack, "-v", environment=environment, engine=True)
     assert (ended.code, of_the_project()) == (0, []), ended.text
-    failed = command.child(*stack, environment={**environment, "CODE": "3"})
+    failed = command.child(*stack, environment={**environment, "CODE": "3"}, engine=True)
     assert (failed.code, of_the_project()) == (81, []), failed.text
     assert "exited with 3 (attempt 1: 3)" in failed.err
     assert runs(tmp_path) == 3
@@ -271,7 +271,7 @@ def test_h1_killed_twenty_times_never_two_and_nothing_left(
     kill: str, stack: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     """H1, P7: SIGKILL at random moments. The service itself sees whether another one runs beside it."""
-    environment = command.child_environment({"CONFIG_DIR": str(tmp_path / "seen")})
+    environment = command.child_environment({"CONFIG_DIR": str(tmp_path / "seen")}, engine=True)
     chance = random.Random(f"provision {kill}")
     strike = os.kill if kill == "the controller alone" else kill_all
     for _ in range(20):
@@ -285,7 +285,7 @@ def test_h1_killed_twenty_times_never_two_and_nothing_left(
             child.wait()
         assert len(of_the_project()) <= 1
     before = runs(tmp_path)
-    ended = command.child(*stack, environment={"CONFIG_DIR": str(tmp_path / "seen")})
+    ended = command.child(*stack, environment={"CONFIG_DIR": str(tmp_path / "seen")}, engine=True)
     assert (ended.code, of_the_project()) == (0, []), ended.text
     assert runs(tmp_path) > before, "it ran, whatever was left of the others"
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["runs"]
@@ -314,11 +314,11 @@ def test_p16_a_signal_ends_the_wait_and_the_next_run_finds_the_container(
     number: signal.Signals, stack: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     environment = {"CONFIG_DIR": str(tmp_path / "seen")}
-    child = subprocess.Popen(command.line(*stack), env=command.child_environment(environment))
+    child = subprocess.Popen(command.line(*stack), env=command.child_environment(environment, engine=True))
     until(child, (tmp_path / "seen" / "now").exists)
     child.send_signal(number)
     assert child.wait(timeout=15) == 128 + number
-    ended = command.child(*stack, environment=environment)
+    ended = command.child(*stack, environment=environment, engine=True)
     assert (ended.code, of_the_project()) == (0, []), ended.text
     assert sorted(path.name for path in (tmp_path / "seen").iterdir()) == ["runs"]
 

@@ -133,10 +133,11 @@ def _ours(environment: Mapping[str, str]) -> list[str]:
     return [name for name in environment if name.startswith("CONTROLLER_") or name in _CONTRACT_NAMES]
 
 
-def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of a child that finds this source tree, and nothing of ours that the caller has set."""
+def child_environment(more: Mapping[str, str] | None = None, *, engine: bool = False) -> dict[str, str]:
+    """The environment of a child that finds this source tree, and nothing of ours that the caller has set; the
+    machine's engine only when it is wanted."""
     kept = {name: value for name, value in os.environ.items() if name not in _ours(os.environ)}
-    return {**kept, **NO_ENGINE, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+    return {**kept, **({} if engine else NO_ENGINE), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
 
 
 def line(*arguments: str | Path) -> list[str]:
@@ -145,12 +146,16 @@ def line(*arguments: str | Path) -> list[str]:
 
 
 def child(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, prefix: tuple[str, ...] = (), **more: Any
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    prefix: tuple[str, ...] = (),
+    engine: bool = False,
+    **more: Any,
 ) -> Ended:
     """The same as a process of its own; `prefix` is put before the command line."""
     ended = subprocess.run(
         [*prefix, *line(*arguments)],
-        env=child_environment(environment),
+        env=child_environment(environment, engine=engine),
         capture_output=True,
         check=False,
         timeout=60,
