@@ -16,7 +16,7 @@ from controller import errors, settings
 from core import actions, image_inputs, serving, stack
 
 if TYPE_CHECKING:
-    from controller import docker
+    from controller import docker, provisioner
 
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
@@ -88,9 +88,17 @@ class ComposeStack:
 
     def provision(self, action: actions.Provision, of_manifest: str) -> tuple[str, ...]:
         """Run the provisioner and wait for it; what it has to say besides success. Raises `ControllerError`."""
+        return self._provisioner(of_manifest).run(action.resources_digest, uuid.uuid4().hex).notes
+
+    def require_provisioner(self, of_manifest: str) -> None:
+        """Raise what would keep the provisioner from starting, while nothing is built or published yet (H5, H12)."""
+        if self.provisions:
+            self._provisioner(of_manifest).require_ready()
+
+    def _provisioner(self, of_manifest: str) -> "provisioner.Provisioner":
         from controller import provisioner
 
-        runner = provisioner.Provisioner(
+        return provisioner.Provisioner(
             self.engine,
             self._settings,
             project=self.project(of_manifest),
@@ -98,7 +106,6 @@ class ComposeStack:
             in_container=in_container(),
             deadline_s=self._configured.deadlines.provision,
         )
-        return runner.run(action.resources_digest, uuid.uuid4().hex).notes
 
 
 def in_container() -> bool:

@@ -70,8 +70,7 @@ class Provisioner:
         with the last lines. Nothing of ours runs any more after a failure; after `errors.Interrupted` it may, and the
         next run waits for it (faults.md P8, H1).
         """
-        environment = self._environment()
-        self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
+        environment = self.require_ready()
         wanted = docker.ServiceRun(
             service=self.configured.provisioner,
             name=provisioning.container_name(self.project),
@@ -89,6 +88,13 @@ class Provisioner:
             with_deps=self.configured.with_deps,
         )
         return _Run(self, wanted).ended()
+
+    def require_ready(self) -> Mapping[str, str]:
+        """What compose is told of CONFIG_DIR. Raises what would keep a run from starting: ``HostPathUnknown``,
+        ``DockerUnavailable``. Asked before anything is built or published for it, too."""
+        environment = self._environment()
+        self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
+        return environment
 
     def _environment(self) -> Mapping[str, str]:
         """CONFIG_DIR as the engine's host sees it. Never derived from a path that only a container has (H12)."""

@@ -264,6 +264,7 @@ class Target:
         """Do one action."""
         match action:
             case actions.Build():
+                self._stack.require_provisioner(self._project)
                 self._images.build(action, self._of_source(), self._scratch, rebuild=self._rebuild)
             case actions.Push():
                 self._images.push(action, self._of_source(), self._scratch)
@@ -286,6 +287,7 @@ class Target:
                 case actions.Publish():
                     return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.PublishResources():
+                    self._stack.require_provisioner(self._project)
                     return scribe.publish_resources(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.Confirm():
                     return scribe.confirm()
