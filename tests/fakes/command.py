@@ -137,7 +137,13 @@ def child_environment(more: Mapping[str, str] | None = None, *, engine: bool = F
     """The environment of a child that finds this source tree, and nothing of ours that the caller has set; the
     machine's engine only when it is wanted."""
     kept = {name: value for name, value in os.environ.items() if name not in _ours(os.environ)}
-    return {**kept, **({} if engine else NO_ENGINE), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+    return {
+        **kept,
+        **({} if engine else NO_ENGINE),
+        "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **(more or {}),
+    }
 
 
 def line(*arguments: str | Path) -> list[str]:
