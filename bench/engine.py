@@ -4,6 +4,7 @@ Part of `bench/run.py`. The plain sequence is what an applier without input dige
 each function, one after the other, with `docker buildx build` and `docker push`.
 """
 
+import contextlib
 import os
 import shutil
 import statistics
@@ -83,6 +84,21 @@ def _change(target: converging.Target, run: int) -> None:
     dockerfile.write_text("".join(kept), encoding="utf-8")
     target.artifact.code("hello", f"echo hello {run}")
     target.reconcile()
+
+
+@contextlib.contextmanager
+def twenty_containers(project: str) -> Iterator[dict[str, str]]:
+    """Twenty containers of one project, and the settings that look at them; no settings where no engine answers."""
+    environment = next(each for each in matrix.load() if each.name == "docker")
+    if matrix.missing(environment):
+        yield {}
+        return
+    labels = ["--label", f"{probe.LABEL_PROJECT}={project}", "--label", f"{probe.LABEL_SERVICE}=gateway"]
+    made = [docker.docker("create", *labels, images.BUSYBOX, "true") for _ in range(20)]
+    try:
+        yield {"CONTROLLER_STACK__PROJECT": project}
+    finally:
+        docker.docker("rm", "--force", *made)
 
 
 def _probes(target: converging.Target, runs: int) -> Iterator[float]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import engine
+import loop
 import trees
 
 CONTROLLER = Path(sys.executable).with_name("controller")
@@ -53,6 +54,9 @@ def main() -> int:
         "\nWith an engine:\n\n| case | must reach | fastest | median | peak memory |\n| --- | --- | --- | --- | --- |"
     )
     for row in engine.rows(chosen.runs):
+        print(row, flush=True)
+    print("\nA controller that stays:\n\n| case | must reach | median | 95 % | memory |\n| --- | --- | --- | --- | --- |")
+    for row in loop.rows(chosen.runs, quick=chosen.quick):
         print(row, flush=True)
     return 0
 

@@ -47,10 +47,13 @@ MEANINGS: Mapping[str, Meaning] = {
     "SourceMissing": Meaning(69, _R, "check the path and that it is mounted; nothing was changed"),
     "SourceUnreadable": Meaning(69, _R, "give this user permission to read the source; nothing was changed"),
     "SourceUnstable": Meaning(69, _R, "the source is being written; try again once the writer has finished"),
+    "SourceUnavailable": Meaning(69, _R, "check address, network and credentials; nothing was changed"),
+    "RefMissing": Meaning(69, _R, "push the branch or tag, or correct source.git.ref; nothing was changed"),
     "DockerUnavailable": Meaning(
         69, _R, "`controller doctor` says what is missing; without images to build, --skip-images needs no Docker"
     ),
     "RegistryUnavailable": Meaning(69, _R, "start the registry, or correct registry.host; nothing was changed"),
+    "ListenFailed": Meaning(69, _R, "end what uses that address, or set http.listen to another one"),
     "Bug": Meaning(BUG, Disposition.BUG, "report it with the traceback; CONFIG_DIR shows one complete generation"),
     "PublishFailed": Meaning(73, _R, "remove the cause named above and run again; no document is half-written"),
     "ConfigDirUnusable": Meaning(73, _R, "CONFIG_DIR must be a directory that this user can write"),
@@ -64,6 +67,9 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "StackAmbiguous": Meaning(76, _T, "stop one of the two, or name another with stack.project"),
     "SourceEmpty": Meaning(77, _T, "check that the source is mounted; if that is meant, set policy.allow_empty"),
+    "SourceUntrusted": Meaning(77, _T, "push a commit signed by a key of source.git.verify; nothing was changed"),
+    "SourceRewound": Meaning(77, _T, "push a commit that follows it; if it is meant, name it in source.git.accept"),
+    "SourceRefused": Meaning(65, _T, "take it out of the repository, or out of the folder source.git.path"),
     "ShrinkGuard": Meaning(77, _T, "look at `controller diff`; if that is meant: --allow-shrink REVISION"),
     "Held": Meaning(77, _T, "change the source, or lift the hold with `controller resume --held`"),
     "Suspended": Meaning(77, _T, "lift it with `controller resume`"),
@@ -76,6 +82,9 @@ MEANINGS: Mapping[str, Meaning] = {
     "ImageBuildFailed": Meaning(80, _R, "correct what the log above names; nothing was published"),
     "ImagePushFailed": Meaning(80, _R, "start the registry or log in to it; nothing was published"),
     "ProvisionerFailed": Meaning(81, _R, "see its last lines above; the previous functions and routes still serve"),
+    "Stalled": Meaning(
+        82, _T, "find who else writes there, for example an older applier or a second controller; `controller diff`"
+    ),
     "StateDamaged": Meaning(1, _T, "run `controller reconcile --once`: it sets the file aside and rebuilds the record"),
     "StateUnreadable": Meaning(1, _R, "give this user access to the state directory; nothing was changed"),
     "StateUnwritable": Meaning(1, _R, "free space in the state directory, or give this user access to it"),

@@ -47,7 +47,8 @@ class Builder:
     with a function's context, and raises when that is not what the input's digest covers: the label would lie for
     ever. `rebuild` uses no cache. `scratch` is the target's own folder (`controller.scratch`). `in_registry` are the
     base references whose digest is one of the registry. `told` hears a line as each one begins, from any thread, one
-    at a time. `end_children` and `sleep` stand for the machine in tests.
+    at a time. `check` is asked again and again in the calling thread, and raises
+    when all of it should end. `end_children` and `sleep` stand for the machine in tests.
     """
 
     engine: Engine
@@ -61,6 +62,7 @@ class Builder:
     told: Callable[[str], None] = _silent
     end_children: Callable[[], None] = docker.terminate_children
     sleep: Callable[[float], None] = retry.sleep
+    check: Callable[[], None] = side_by_side.go_on
 
     def build(self, works: Sequence[image_work.Work]) -> None:
         """Build all that need it; each is tagged as its target and labelled, so that no later pass builds it again.
@@ -100,7 +102,8 @@ class Builder:
             return task
 
         at_once = self.parallel or os.cpu_count() or 1
-        ended = side_by_side.run([task_of(work) for work in works], at_once=at_once, end_children=self.end_children)
+        tasks = [task_of(work) for work in works]
+        ended = side_by_side.run(tasks, at_once=at_once, end_children=self.end_children, check=self.check)
         return [image_failures.Failed(work, error) for work, error in zip(works, ended, strict=True) if error]
 
     def _build(self, work: image_work.Work, ending: threading.Event) -> None:

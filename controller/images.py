@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller import errors, settings, translate, world
+from controller import errors, settings, side_by_side, translate, world
 from core import (
     actions,
     desired,
@@ -46,8 +46,14 @@ class Images:
     """The images of one checkout. `engine` is asked for only when there is something to build."""
 
     def __init__(
-        self, engine: Callable[[], "docker.Engine"], configured: settings.Settings, store: fingerprint.Store
+        self,
+        engine: Callable[[], "docker.Engine"],
+        configured: settings.Settings,
+        store: fingerprint.Store,
+        *,
+        check: Callable[[], None] = side_by_side.go_on,
     ) -> None:
+        self._check = check
         self._engine = engine
         self._configured = configured
         self._store = store
@@ -182,6 +188,7 @@ class Images:
             rebuild=rebuild,
             scratch=scratch,
             in_registry=self._in_registry,
+            check=self._check,
         )
 
 

@@ -79,6 +79,8 @@ class Memory:
                     events=tuple(_events(success)),
                     images=success.images,
                     base_tag=success.base_tag,
+                    commit=success.commit,
+                    repairs=decision.repairs,
                 )
             )
             for hold in before.holds:

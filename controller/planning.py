@@ -83,6 +83,7 @@ def decide(
         made=made,
         obstacles=built.obstacles,
         provisioner=world.provisions(),
+        now_s=world.now().timestamp(),
     )
 
 

@@ -17,8 +17,8 @@ class Success:
     """A pass that ended converged.
 
     `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
-    to those that stand; `events` are what happened to single things. `images` and `base_tag` are None where this pass
-    says nothing of them.
+    to those that stand; `events` are what happened to single things. `images`, `base_tag` and `commit` are None where
+    this pass says nothing of them; without `repairs` it healed nothing.
     """
 
     revision: str
@@ -36,6 +36,8 @@ class Success:
     events: tuple[history.Event, ...] = ()
     images: tuple[image_inputs.ImageRecord, ...] | None = None
     base_tag: str | None = None
+    commit: str | None = None
+    repairs: record.Repairs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,8 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
         conditions=dict(success.conditions),
         images=stored.facts.images if success.images is None else success.images,
         base_tag=stored.facts.base_tag if success.base_tag is None else success.base_tag,
+        commit=stored.facts.commit if success.commit is None else success.commit,
+        repairs=success.repairs,
         rebuilt="",
     )
     return Stored(facts, (StoredSet(applied, items_digest), *others)[:keep])

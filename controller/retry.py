@@ -36,6 +36,20 @@ def backoff(first_s: float, *, jitter: Callable[[], float] = random.random) -> W
     return wait_s
 
 
+def doubling(first_s: float, longest_s: float) -> Waits:
+    """Waits that double up to `longest_s`, without chance: the loop's back-off after failed passes."""
+    import tenacity
+
+    strategy = tenacity.wait_exponential(multiplier=first_s, max=longest_s)
+
+    def wait_s(failures: int) -> float:
+        state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+        state.attempt_number = max(failures, 1)
+        return float(strategy(state))
+
+    return wait_s
+
+
 def call(
     function: Callable[[], _Result],
     *,

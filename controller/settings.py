@@ -19,6 +19,14 @@ from manifests import yaml_text
 
 _PATHS = (
     ("source", "directory", "path"),
+    ("source", "git", "password_file"),
+    ("source", "git", "ca_file"),
+    ("source", "git", "ssh_key_file"),
+    ("source", "git", "known_hosts_file"),
+    ("source", "git", "verify", "allowed_signers_file"),
+    ("source", "git", "verify", "keyring_file"),
+    ("http", "webhook_secret_file"),
+    ("notify", "url_file"),
     ("config_dir",),
     ("state_dir",),
     ("secrets", "env_file"),
@@ -59,6 +67,16 @@ class Settings(pydantic_settings.BaseSettings):
     docker: settings_sections.Docker = settings_sections.Docker()
     deadlines: settings_sections.Deadlines = settings_sections.Deadlines()
     policy: settings_sections.PolicySettings = settings_sections.PolicySettings()
+    interval: settings_sections.Deadline = pydantic.Field(default=30.0, description="between two looks at everything")
+    rescan: settings_sections.Deadline = pydantic.Field(default=30.0, description="between two looks at the source")
+    retry: settings_sections.Retry = settings_sections.Retry()
+    stall: settings_sections.Stall = settings_sections.Stall()
+    drain: settings_sections.Duration = pydantic.Field(
+        default=10.0, description="how long a provisioner that runs is waited for when the controller is told to end"
+    )
+    http: settings_sections.Http = settings_sections.Http()
+    log: settings_sections.Log = settings_sections.Log()
+    notify: settings_sections.Notify = settings_sections.Notify()
     lock_wait: settings_sections.Duration = pydantic.Field(
         default=30.0, description="how long to wait for another controller"
     )

@@ -21,6 +21,7 @@ _SENTENCES = {
     "int_type": "must be a whole number",
     "less_than_equal": "must be at most {le}",
     "list_type": "must be a list",
+    "literal_error": "must be {expected}",
     "missing": "is missing",
     "model_attributes_type": "must be a mapping",
     "model_type": "must be a mapping",

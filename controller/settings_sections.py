@@ -4,8 +4,9 @@ Owns the shape, the defaults and the bounds of single settings; `controller.sett
 environment and file.
 """
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 import pydantic
 
@@ -37,8 +38,14 @@ Name = Annotated[
 Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(settings_values.listed)]
 Places = Annotated[tuple[Place, ...], pydantic.BeforeValidator(settings_values.listed)]
 Registry = Annotated[str, pydantic.AfterValidator(settings_values.registry)]
+Listen = Annotated[str, pydantic.AfterValidator(settings_values.listen)]
 Arguments = Annotated[dict[str, str], pydantic.BeforeValidator(settings_values.pairs)]
 Deadline = Annotated[Duration, pydantic.Field(gt=0)]
+Occasions = Annotated[
+    tuple[Literal["failed", "recovered", "changed"], ...], pydantic.BeforeValidator(settings_values.listed)
+]
+LogFormat = Literal["auto", "json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class _Section(pydantic.BaseModel):
@@ -50,12 +57,65 @@ class DirectorySource(_Section):
 
     path: Place = pydantic.Field(description="a relative path begins at the folder of controller.yml")
     allow_outside: bool = pydantic.Field(default=False, description="let artifact_root leave the source's folder")
+    watch: bool = pydantic.Field(default=True, description="listen for file events; without, only rescan")
+    debounce: Deadline = pydantic.Field(
+        default=0.1, description="new content is read once two looks this far apart saw the same"
+    )
+    patience: Deadline = pydantic.Field(
+        default=10.0, description="how long content may keep moving before that is told"
+    )
+
+
+class Verification(StrEnum):
+    """What must be signed before a commit is read."""
+
+    NONE = "none"
+    HEAD = "head"
+    TAG = "tag"
+
+
+class GitVerify(_Section):
+    """Signatures that a commit needs."""
+
+    policy: Verification = Verification.NONE
+    allowed_signers_file: Place | None = pydantic.Field(default=None, description="ssh keys, as in ssh-keygen(1)")
+    keyring_file: Place | None = pydantic.Field(default=None, description="exported OpenPGP public keys")
+
+
+class GitSource(_Section):
+    """A git repository that is followed."""
+
+    url: str = pydantic.Field(description="https://, ssh://, user@host:path, http:// or file://")
+    ref: str = pydantic.Field(default="main", description="branch, tag, commit, or semver:RANGE of tags")
+    path: str = pydantic.Field(default=".", description="the folder of artifacts in the repository")
+    username: str | None = None
+    password: pydantic.SecretStr | None = pydantic.Field(default=None, description="password or token for https")
+    password_file: Place | None = None
+    ca_file: Place | None = pydantic.Field(default=None, description="certificates to trust besides nobody else's")
+    proxy: str | None = pydantic.Field(default=None, description="http(s) or socks5 proxy")
+    ssh_key_file: Place | None = None
+    known_hosts_file: Place | None = pydantic.Field(default=None, description="required with ssh")
+    verify: GitVerify = GitVerify()
+    accept: Names = pydantic.Field(
+        default=(),
+        description="full commit ids that may be applied although they are no descendants; in a variable: A,B",
+    )
+    max_bytes: int = pydantic.Field(default=1 << 30, gt=0, description="largest checkout")
+    max_file_bytes: int = pydantic.Field(default=256 << 20, gt=0, description="largest file in it")
+    max_files: int = pydantic.Field(default=200_000, gt=0)
 
 
 class Source(_Section):
-    """Where artifacts come from."""
+    """Where artifacts come from: one of the two."""
 
     directory: DirectorySource | None = None
+    git: GitSource | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if self.directory is not None and self.git is not None:
+            raise ValueError("name a directory or a git repository, not both")
+        return self
 
 
 class Manifest(_Section):
@@ -134,6 +194,53 @@ class Deadlines(_Section):
     build: Deadline = 900.0
     push: Deadline = 300.0
     provision: Deadline = 600.0
+    git: Deadline = 120.0
+
+
+class Http(_Section):
+    """The HTTP server: health, metrics, status, and the webhook receiver. Off without `listen`."""
+
+    listen: Listen | None = pydantic.Field(
+        default=None, description="HOST:PORT, [IPV6]:PORT or :PORT, which is 127.0.0.1:PORT"
+    )
+    webhook_secret: pydantic.SecretStr | None = pydantic.Field(
+        default=None, description="at least 16 bytes; without it there is no webhook receiver"
+    )
+    webhook_secret_file: Place | None = None
+    max_body_bytes: int = pydantic.Field(default=1 << 20, gt=0, description="largest webhook delivery")
+    rate_per_minute: int = pydantic.Field(default=120, gt=0, description="webhook deliveries that are looked at")
+
+
+class Log(_Section):
+    """Log lines of the running controller, on stderr."""
+
+    format: LogFormat = pydantic.Field(default="auto", description="auto: console on a terminal, else json")
+    level: LogLevel = "info"
+
+
+class Notify(_Section):
+    """A JSON message to somebody when a target fails, recovers or changes."""
+
+    url: pydantic.SecretStr | None = pydantic.Field(default=None, description="http(s) address that takes a POST")
+    url_file: Place | None = None
+    on: Occasions = pydantic.Field(
+        default=("failed", "recovered"), description="failed, recovered, changed; in a variable: A,B"
+    )
+    deadline: Deadline = 10.0
+
+
+class Retry(_Section):
+    """After a failed pass: the first wait, doubled with every further failure up to the longest."""
+
+    first: Deadline = 5.0
+    longest: Deadline = 300.0
+
+
+class Stall(_Section):
+    """When the same difference keeps coming back, healing it pauses."""
+
+    repairs: int = pydantic.Field(default=5, ge=2, description="repairs of the same difference before that")
+    window: Deadline = pydantic.Field(default=600.0, description="repairs count while they are no further apart")
 
 
 class PolicySettings(_Section):

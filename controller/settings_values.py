@@ -67,6 +67,20 @@ def registry(value: str) -> str:
     return cut
 
 
+def host_and_port(value: str) -> tuple[str, int]:
+    """``HOST:PORT``, ``[IPV6]:PORT``, or ``:PORT``, which is 127.0.0.1, taken apart. Raises `ValueError`."""
+    match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+(?:%[\w.-]+)?\]|[A-Za-z0-9._-]*):([0-9]{1,5})", value.strip())
+    if match is None or int(match[2]) > 65535:
+        raise ValueError("write HOST:PORT, [IPV6]:PORT, or :PORT for 127.0.0.1")
+    return match[1].strip("[]") or "127.0.0.1", int(match[2])
+
+
+def listen(value: str) -> str:
+    """An address to listen on, as `host_and_port` reads it. Raises `ValueError`."""
+    host_and_port(value)
+    return value.strip()
+
+
 def pairs(value: object) -> object:
     """A mapping, or ``A=1,B=2``, as a variable has it. Raises `ValueError`."""
     if not isinstance(value, str):

@@ -13,14 +13,21 @@ Task = Callable[[threading.Event], None]
 """Takes the event that says "everything ends now": set, it starts no further child."""
 
 _AGAIN_S = 0.2
-"""How often the children are told to end, in seconds: one may have been started just after the last time."""
+"""How often `check` is asked, and the children are told to end, in seconds: one may have been started just after the
+last time."""
 
 
-def run(tasks: Sequence[Task], *, at_once: int, end_children: Callable[[], None]) -> tuple[Exception | None, ...]:
+def go_on() -> None:
+    """A `check` that never ends anything."""
+
+
+def run(
+    tasks: Sequence[Task], *, at_once: int, end_children: Callable[[], None], check: Callable[[], None] = go_on
+) -> tuple[Exception | None, ...]:
     """Run all of them, at most `at_once` at a time; what each one raised, in their order, None for success.
 
-    Whatever is raised in the calling thread meanwhile (a signal) drops what has not begun, calls `end_children` until
-    the rest has ended, and goes on up.
+    Whatever is raised in the calling thread meanwhile (a signal, or what `check` raises, which is called all the time)
+    drops what has not begun, calls `end_children` until the rest has ended, and goes on up.
     """
     if not tasks:
         return ()
@@ -28,7 +35,9 @@ def run(tasks: Sequence[Task], *, at_once: int, end_children: Callable[[], None]
     pool = futures.ThreadPoolExecutor(max_workers=min(at_once, len(tasks)))
     try:
         begun = [pool.submit(running.run, task) for task in tasks]
-        futures.wait(begun)
+        check()
+        while futures.wait(begun, timeout=_AGAIN_S).not_done:
+            check()
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         running.end(end_children)

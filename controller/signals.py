@@ -7,7 +7,7 @@ now" to a running loop and nothing here.
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import FrameType
 from typing import NoReturn
 
@@ -41,6 +41,15 @@ class Interruption:
             self._deferred = False
         if self._arrived_meanwhile and not complete:
             self._end(self._arrived_meanwhile)
+
+    def check(self) -> None:
+        """Nothing to ask: a signal is raised where the work is."""
+
+    check_newer = check
+
+    def awaited(self) -> AbstractContextManager[None]:
+        """A signal ends the wait for the provisioner, too."""
+        return nullcontext()
 
     def _arrived(self, signum: int, frame: FrameType | None) -> None:
         del frame

@@ -14,11 +14,12 @@ from typing import Any
 from controller import database, history, remembered
 from core import image_inputs, items, record
 
-VERSION = 2
+VERSION = 3
 """The schema version. Raise it with every change that an older controller would misread (faults.md L6)."""
 
 OLDEST = 1
-"""The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner."""
+"""The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner,
+version 2 no commits and no repairs."""
 
 SCHEMA = (
     f"PRAGMA user_version={VERSION}",
@@ -117,6 +118,8 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "images": [asdict(image) for image in facts.images],
         "provisioned_digest": facts.provisioned_digest,
         "base_tag": facts.base_tag,
+        "commit": facts.commit,
+        "repairs": asdict(facts.repairs) if facts.repairs else None,
         "rebuilt": facts.rebuilt,
         "sets": [_encoded_set(known) for known in stored.sets],
     }
@@ -149,6 +152,8 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
         images=tuple(_decoded_image(row) for row in body.get("images", ())),
         provisioned_digest=body.get("provisioned_digest", ""),
         base_tag=body.get("base_tag", ""),
+        commit=body.get("commit", ""),
+        repairs=record.Repairs(**body["repairs"]) if body.get("repairs") else None,
         rebuilt=body["rebuilt"],
     )
     return remembered.Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))

@@ -6,13 +6,14 @@ Implements `controller.world` over files, SQLite and the lock. Composes; decides
 import datetime
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 from controller import (
+    cancellation,
     clock,
     compose_stack,
     errors,
@@ -21,12 +22,12 @@ from controller import (
     memory,
     scratch,
     settings,
-    signals,
+    settings_sections,
     translate,
     world,
     writer,
 )
-from controller.sources import directory
+from controller.sources import directory, settling
 from core import (
     actions,
     compatibility,
@@ -35,6 +36,7 @@ from core import (
     digest,
     observed,
     policy,
+    problems,
     provisioning,
     record,
     runtime_config,
@@ -44,19 +46,24 @@ from core import (
 )
 from manifests import checkout, config_dir, config_items, merge_lock
 
+if TYPE_CHECKING:
+    from controller.sources import git
+
 EMPTY_REVISION = digest.of_parts(("empty",))
 """The revision of a folder without a manifest, where `policy.allow_empty` says that this is meant."""
 
 
 class Target:
-    """Opened with settings, closed like a file. `fresh` ignores the fingerprint store: every document is read anew."""
+    """Opened with settings, closed like a file. `fresh` ignores the fingerprint store: every document is read anew.
+    With `settle`, what is new in the source is waited for until it no longer moves (faults.md C5)."""
 
     def __init__(
         self,
         configured: settings.Settings,
         *,
-        interruption: signals.Interruption | None = None,
+        cuts: cancellation.Cuts | None = None,
         fresh: bool = False,
+        settle: settling.Settling | None = None,
         machine: clock.Clock = clock.Clock(),
     ) -> None:
         if configured.config_dir is None:
@@ -64,20 +71,24 @@ class Target:
         self.config_dir = configured.config_dir
         self.state_dir = configured.state_dir or configured.config_dir / ".controller"
         self.name = configured.name
-        self.rules = policy.Policy(**dict(configured.policy))
+        self.rules = policy.Policy(
+            **dict(configured.policy), stall=policy.Stall(configured.stall.repairs, configured.stall.window)
+        )
         self.memory = memory.Memory(self.state_dir, machine=machine, keep_applied=configured.keep_applied)
         self._settings = configured
         self._clock = machine
-        self._interruption = interruption
+        self._cuts = cuts or cancellation.Cancellation()
+        self._settle = settle
         self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
         self._checkout: checkout.Checkout | None = None
         self._stack = compose_stack.ComposeStack(configured, self.config_dir)
-        self._images = images.Images(lambda: self._stack.engine, configured, self._store)
+        self._images = images.Images(lambda: self._stack.engine, configured, self._store, check=self._cuts.check_newer)
         self._rebuild = False
         self._project = ""
         self._base_tag = ""
         self._statements: Mapping[str, conditions.Statement] = {}
         self._created = False
+        self._commit = ""
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -99,7 +110,7 @@ class Target:
             self.config_dir,
             wait_s=self._settings.lock_wait,
             monotonic=self._clock.monotonic_s,
-            sleep=self._clock.sleep,
+            sleep=self._pause,
         )
         try:
             with translate.failures():
@@ -110,6 +121,10 @@ class Target:
                 with suppress(OSError):  # a pass that failed leaves no directory behind that was not there before
                     os.rmdir(self.config_dir)
             lock.release()
+
+    def _pause(self, seconds: float) -> None:
+        self._cuts.check()
+        self._clock.sleep(seconds)
 
     def _refuse_state_dir(self) -> None:
         """A state directory that can never be made is a typing error, and is told before anything is published."""
@@ -142,7 +157,7 @@ class Target:
 
     def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
         """Signals wait for what is inside."""
-        return self._interruption.deferred(complete=complete) if self._interruption else nullcontext()
+        return self._cuts.deferred(complete=complete)
 
     def now(self) -> datetime.datetime:
         """The wall clock in UTC."""
@@ -169,9 +184,7 @@ class Target:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
         try:
-            with translate.failures():
-                source = directory.locate(self._settings)
-                found = checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
+            found = self._scan(rules) if self._settle is None else self._settled_scan(self._settle, rules)
         except errors.ControllerError as error:
             if error.reason == "SourceEmpty" and self.rules.allow_empty:
                 self._checkout = None
@@ -185,9 +198,43 @@ class Target:
             revision=found.revision,
             rules_digest=digest.of_parts((rules.rules_digest, *self._how_images_are_made())),
             project=found.project,
+            commit=self._commit,
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
+
+    def _settled_scan(self, settle: settling.Settling, rules: checkout.Rules) -> checkout.Checkout:
+        return settle.settled(lambda: self._scan(rules), identity=lambda found: found.revision, pause=self._pause)
+
+    def _scan(self, rules: checkout.Rules) -> checkout.Checkout:
+        with translate.failures():
+            if self._settings.source.git is None:
+                return self._scan_of(directory.locate(self._settings), rules)
+            fetched = self._fetch_commit(self._settings.source.git)
+            source = directory.located(fetched.root, self._settings.manifest, allow_outside=False)
+            found = self._scan_of(source, rules)
+            return replace(found, warnings=(*found.warnings, *map(_left_out, fetched.left_out)))
+
+    def _scan_of(self, source: checkout.Source, rules: checkout.Rules) -> checkout.Checkout:
+        return checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
+
+    def _fetch_commit(self, configured: settings_sections.GitSource) -> "git.Fetched":
+        """The repository's commit on the disk. Its clone is nothing for the consumers of CONFIG_DIR."""
+        from controller.sources import git
+
+        if os.path.realpath(self.state_dir).startswith(f"{os.path.realpath(self.config_dir)}{os.sep}"):
+            text = "state_dir must be outside of CONFIG_DIR with a git source: its consumers must not see the clone"
+            raise errors.ControllerError("SettingsInvalid", text)
+        repository = git.Repository(
+            configured,
+            self.state_dir / "source",
+            deadline_s=self._settings.deadlines.git,
+            check=self._cuts.check,
+            machine=self._clock,
+        )
+        fetched = repository.fetch(self.memory.load(with_items=False).commit)
+        self._commit = fetched.commit
+        return fetched
 
     def _how_images_are_made(self) -> tuple[str, ...]:
         """The settings besides the source's own that decide what is published and provisioned."""
@@ -269,7 +316,8 @@ class Target:
             case actions.Push():
                 self._images.push(action, self._of_source(), self._scratch)
             case actions.Provision():
-                return world.Told(self._provision(action))
+                with self._cuts.awaited():
+                    return world.Told(self._provision(action))
             case actions.Sweep() | actions.Publish() | actions.PublishResources() | actions.Confirm():
                 return self._write(action, known)
             case _:
@@ -326,15 +374,24 @@ class Target:
         """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
         base_tag = None if success.images is None else self._base_tag
         try:
-            self.memory.succeed(replace(success, base_tag=base_tag, stack=self._statements))
+            self.memory.succeed(
+                replace(success, base_tag=base_tag, commit=self._commit or None, stack=self._statements)
+            )
         except errors.ControllerError:
             return False
         self._store.flush()
         return True
 
     def fail(self, failure: world.Failure) -> None:
-        """Record a failure where there is a place to: nothing is created for it. Never raises (faults.md P15)."""
+        """Record a failure where there is a place to: nothing is created for it. Raises no error (faults.md P15); what
+        only shows that the work is being cut short is no failure."""
+        self._cuts.check()
         if self.config_dir.is_dir() and not self._created:
             with suppress(errors.ControllerError):
                 self.memory.fail(replace(failure, stack=self._statements))
             self._store.flush()
+
+
+def _left_out(path: str) -> problems.Problem:
+    message = "is a link or a submodule: it is left out of what is read from a repository"
+    return problems.Problem(path, 0, 0, "", message, problems.Severity.WARNING)

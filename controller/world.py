@@ -31,7 +31,7 @@ class Fetched:
     """The source's content, resolved to a revision but not yet read.
 
     `rules_digest` covers the settings that reading and making images depend on; `missing_secrets` are names that are
-    required and not set. `project` is the manifest's.
+    required and not set. `project` is the manifest's. `commit` is that of a git source.
     """
 
     revision: str
@@ -39,6 +39,7 @@ class Fetched:
     requirement: compatibility.Requirement | None = None
     missing_secrets: tuple[str, ...] = ()
     project: str = ""
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ class Success:
     rollback: bool = False
     images: tuple[image_inputs.ImageRecord, ...] | None = None
     base_tag: str | None = None
+    commit: str | None = None
     stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
 
 
@@ -112,6 +114,9 @@ class Failure:
 
 class World(Protocol):
     """One target and its source."""
+
+    def now(self) -> datetime.datetime:
+        """The wall clock."""
 
     def exclusive(self) -> AbstractContextManager[None]:
         """Be the only controller at this CONFIG_DIR; writes nothing below it."""
@@ -170,6 +175,3 @@ class RollbackWorld(World, Protocol):
 
     def with_items(self, chosen: record.AppliedSet) -> record.AppliedSet:
         """The same set with its items."""
-
-    def now(self) -> datetime.datetime:
-        """The wall clock."""

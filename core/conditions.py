@@ -10,7 +10,19 @@ from dataclasses import dataclass, field
 from core import compatibility, record, stack
 
 SOURCE_REASONS = frozenset(
-    {"SourceMissing", "SourceEmpty", "SourceUnreadable", "SourceUnstable", "NoManifest", "AmbiguousManifest"}
+    {
+        "SourceMissing",
+        "SourceEmpty",
+        "SourceUnreadable",
+        "SourceUnstable",
+        "SourceUnavailable",
+        "SourceUntrusted",
+        "SourceRewound",
+        "SourceRefused",
+        "RefMissing",
+        "NoManifest",
+        "AmbiguousManifest",
+    }
 )
 """Failures that say that the source itself could not be had."""
 
@@ -60,6 +72,7 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
     statements = {
         "Ready": ("True" if result.converged else "False", result.reason, result.message),
         "Reconciling": ("False", "PassEnded", ""),
+        "Stalled": ("True" if result.reason == "Stalled" else "False", *_stalled(result)),
         "SourceReady": _source(result, before.get("SourceReady")),
         "Compatible": _of_stack(result, before.get("Compatible"), "Compatible"),
         "Healthy": _of_stack(result, before.get("Healthy"), "Healthy"),
@@ -92,6 +105,10 @@ def _of_stack(result: Result, before: record.Condition | None, type_: str) -> St
 
 def _standing(before: record.Condition | None) -> Statement | None:
     return (before.status, before.reason, before.message) if before else None
+
+
+def _stalled(result: Result) -> tuple[str, str]:
+    return ("HealingDoesNotHold", result.message) if result.reason == "Stalled" else ("Moving", "")
 
 
 def _source(result: Result, before: record.Condition | None) -> Statement:

@@ -11,6 +11,7 @@ from core import (
     actions,
     assembly,
     conditions,
+    convergence,
     diff,
     digest,
     guards,
@@ -47,7 +48,8 @@ class Plan:
 
     `images` are those that have to be made, or that this pass has made. While some have to be, `actions` ends with
     pushing them: what is published holds their digests, so the rest is planned when these are known. `provision` says
-    why the provisioner runs, None when it does not.
+    why the provisioner runs, None when it does not. `repairs` is what to remember of healing,
+    None when nothing is healed.
     """
 
     revision: str
@@ -59,6 +61,7 @@ class Plan:
     notices: tuple[notices.Notice, ...]
     images: tuple[image_work.Work, ...] = ()
     provision: provisioning.Reason | None = None
+    repairs: record.Repairs | None = None
 
     @property
     def publishes(self) -> bool:
@@ -84,9 +87,10 @@ def make(situation: situations.Situation) -> Plan:
     comparison = _with_rebuilds(comparison, situation)
     blockers = tuple(guards.blockers(situation, comparison))
     provision = _provision(situation, comparison)
-    outcome = (
-        outcomes.Outcome.BLOCKED if blockers else outcomes.of(situation, comparison, provision=provision is not None)
-    )
+    outcome = outcomes.of(situation, comparison, provision=provision is not None)
+    repairs, stalled = convergence.repair(situation, comparison, outcome)
+    blockers += (stalled,) if stalled else ()
+    outcome = outcomes.Outcome.BLOCKED if blockers else outcome
     return Plan(
         revision=situation.wanted.revision,
         outcome=outcome,
@@ -102,6 +106,7 @@ def make(situation: situations.Situation) -> Plan:
         notices=tuple(remarks.of(situation, comparison)),
         images=(*outcomes.needed(situation.images), *situation.made),
         provision=provision,
+        repairs=repairs,
     )
 
 

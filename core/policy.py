@@ -44,6 +44,15 @@ class Pin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Stall:
+    """The same difference is healed `repairs` times while the repairs are no further apart than `window_s` seconds;
+    then it is left alone as long (faults.md P12)."""
+
+    repairs: int = 5
+    window_s: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The operator's choices. `max_removed` is the fraction of owned items that one plan may remove (0.5 is 50 %)."""
 
@@ -54,6 +63,7 @@ class Policy:
     publish: PublishMode = PublishMode.GENERATION
     max_removed: float = 0.5
     allow_empty: bool = False
+    stall: Stall = Stall()
 
 
 @dataclass(frozen=True, slots=True)

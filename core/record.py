@@ -64,6 +64,16 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class Repairs:
+    """How often one difference was healed. `difference` is its identity, `last_s` the time of the last repair in
+    seconds since the epoch."""
+
+    difference: str
+    count: int
+    last_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Everything remembered of one target.
 
@@ -75,7 +85,8 @@ class Record:
     `images` are those that were built here, as they were last seen in order. `provisioned_digest` is the one of the
     resources that the provisioner last made true: "" when it never ran, `core.provisioning.FAILED` when it last failed.
     `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a while
-    rebuilds nothing.
+    rebuilds nothing. `commit` is the newest one of a git source that was applied, "" for other sources. `repairs` count
+    the healing that does not hold.
     """
 
     attempted_revision: str = ""
@@ -90,5 +101,7 @@ class Record:
     images: tuple[image_inputs.ImageRecord, ...] = ()
     provisioned_digest: str = ""
     base_tag: str = ""
+    commit: str = ""
+    repairs: Repairs | None = None
     rebuilt: str = ""
     """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""

@@ -31,7 +31,7 @@ def command(interruption: Any, /, artifact: Path, out: Path, no_cache: bool, **o
         ("source", "directory", "allow_outside"): True,
         ("manifest", "path"): artifact.name,
     }
-    with target.Target(settings.load(None, flags), interruption=interruption, fresh=no_cache) as opened:
+    with target.Target(settings.load(None, flags), cuts=interruption, fresh=no_cache) as opened:
         ended = reconciler.reconcile_once(opened, passes.request(opened, {**options, "no_cache": no_cache}))
     passes.show(ended, shared.printer(options))
     return ended.exit_code

@@ -57,6 +57,8 @@ allow_shrink = click.option(
 docker_context = click.option("--context", "docker_context", metavar="NAME", help="A context of the docker command.")
 _SOURCE = (
     click.option("--source", type=PATH, metavar="DIR", help="The folder of artifacts."),
+    click.option("--git", metavar="URL", help="The git repository of artifacts, instead of a folder."),
+    click.option("--ref", metavar="REF", help="Its branch, tag, commit, or semver:RANGE of tags.  [main]"),
     click.option("--manifest", metavar="PATH", help="artifact.yml relative to the source.  [the only one below it]"),
     click.option("--project", metavar="NAME", help="Choose the manifest of this project."),
     click.option("--env", metavar="NAME", help="Choose the manifest of this environment."),
@@ -70,6 +72,10 @@ _OUTPUT = (
     click.option("--output", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True),
     click.option("-q", "--quiet", is_flag=True, help="Print no diagnostics."),
     click.option("-v", "--verbose", is_flag=True, help="Print every change."),
+)
+_LOOP = (
+    click.option("--interval", metavar="TIME", help="Between two looks at everything.  [30s]"),
+    click.option("--listen", metavar="ADDRESS", help="Serve health, metrics and webhooks at HOST:PORT or :PORT."),
 )
 _WAIT = (click.option("--wait", metavar="TIME", help="Wait this long for another controller, e.g. 30s."),)
 
@@ -87,6 +93,7 @@ of_target = _all(_TARGET)
 of_source = _all(_SOURCE)
 of_output = _all(_OUTPUT)
 of_wait = _all(_WAIT)
+of_loop = _all(_LOOP)
 
 
 def printer(options: dict[str, Any]) -> output.Printer:
@@ -110,6 +117,10 @@ def flags(options: dict[str, Any]) -> dict[tuple[str, ...], Any]:
         ("policy", "strict"): options.get("strict"),
         ("docker", "context"): options.get("docker_context"),
         ("lock_wait",): options.get("wait"),
+        ("interval",): options.get("interval"),
+        ("http", "listen"): options.get("listen"),
+        ("source", "git", "url"): options.get("git"),
+        ("source", "git", "ref"): options.get("ref"),
     }
 
 
@@ -117,4 +128,4 @@ def open_target(options: dict[str, Any], interruption: Any = None) -> "target.Ta
     """The target that settings and flags describe."""
     from controller import settings, target
 
-    return target.Target(settings.load(options.get("config"), flags(options)), interruption=interruption)
+    return target.Target(settings.load(options.get("config"), flags(options)), cuts=interruption)

@@ -1,4 +1,4 @@
-"""`controller reconcile --once`: one pass."""
+"""`controller reconcile`: stay and keep converged, or one pass with `--once`."""
 
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,35 @@ from controller.commands import passes
 @shared.of_source
 @shared.of_target
 @shared.of_wait
+@shared.of_loop
 @shared.of_output
 @click.pass_obj
 def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitcode: bool, **options: Any) -> int:
-    """Converge CONFIG_DIR with the source: read, compare, publish, record."""
+    """Converge CONFIG_DIR with the source: read, compare, publish, record. Without --once, stay and keep it so."""
     if not once:
-        raise click.UsageError("staying converged is not part of this version: give --once and call it from a timer")
+        _refuse_of_once(plan, detailed_exitcode, options)
+        return _stay(options)
     saved = saved_plan.load(plan) if plan is not None else None
     with shared.open_target(options, interruption) as opened:
         ended = reconciler.reconcile_once(opened, passes.request(opened, options, saved))
     passes.show(ended, shared.printer(options))
     return errors.DIFFERENCES if detailed_exitcode and ended.changed and not ended.failed else ended.exit_code
+
+
+def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[str, Any]) -> None:
+    given = (
+        ("--plan", plan),
+        ("--detailed-exitcode", detailed_exitcode),
+        ("--output json", options["output_format"] == "json"),
+    )
+    for name, value in given:
+        if value:
+            raise click.UsageError(f"{name} is about one pass: give --once too")
+
+
+def _stay(options: dict[str, Any]) -> int:
+    from controller import daemon, settings
+    from core import policy
+
+    allowed = policy.Permissions(shrink=options.get("allow_shrink") or "", skip_images=bool(options.get("skip_images")))
+    return daemon.Daemon(lambda: settings.load(options.get("config"), shared.flags(options)), allowed=allowed).run()

@@ -1,15 +1,12 @@
 """`controller status`: what the record says, beside what CONFIG_DIR shows."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from controller import errors
 from controller.commands import options as shared
-from core import digest, record
-
-if TYPE_CHECKING:
-    from controller import target
+from core import digest
 
 
 @click.command(short_help="What is live, what was tried, and the conditions.")
@@ -18,65 +15,12 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(interruption: Any, /, **options: Any) -> int:
     """Show the target without changing anything: live revision and generation, the last attempt, holds, conditions."""
+    from controller import status
+
     with shared.open_target(options, interruption).require_config_dir() as opened:
-        remembered = opened.remember(with_items=False)
-        look = opened.look()
-        name = opened.name
-        serving = _serving(opened, remembered)
-    applied = remembered.applied
-    live = {str(document): found for document, found in look.digests.items()}
-    as_recorded = applied is not None and live == {str(key): value for key, value in applied.document_digests.items()}
-    payload = {
-        "name": name,
-        "applied_revision": applied.revision if applied else None,
-        "applied_at": applied.applied_at if applied else None,
-        "attempted_revision": remembered.attempted_revision or None,
-        "generation": look.generation,
-        "config_dir_as_recorded": as_recorded,
-        "serving": serving,
-        "images": [
-            {
-                "function": image.function,
-                "image": image.image,
-                "digest": image.digest,
-                "input_digest": image.input_digest,
-            }
-            for image in remembered.images
-        ],
-        "documents": live,
-        "holds": [{"revision": hold.revision, "reason": hold.reason, "since": hold.since} for hold in remembered.holds],
-        "record": remembered.rebuilt,
-        "suspension": None
-        if remembered.suspension is None
-        else {
-            "owner": remembered.suspension.owner,
-            "reason": remembered.suspension.reason,
-            "since": remembered.suspension.since,
-            "until": remembered.suspension.until,
-        },
-        "conditions": [
-            {
-                "type": condition.type,
-                "status": condition.status,
-                "reason": condition.reason,
-                "message": condition.message,
-                "revision": condition.revision,
-                "changed_at": condition.changed_at,
-            }
-            for condition in remembered.conditions.values()
-        ],
-    }
+        payload = status.payload(opened)
     shared.printer(options).result("status", payload, _lines(payload))
     return errors.OK
-
-
-def _serving(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
-    """What running containers show, or why they show nothing. A status is told also while the engine is away."""
-    try:
-        found = opened.serving(remembered)
-    except errors.ControllerError as error:
-        return {"applied": [], "older": [], "unknown": error.message}
-    return None if found is None else {"applied": list(found.applied), "older": list(found.older), "unknown": ""}
 
 
 def _serving_line(serving: dict[str, Any]) -> str:

@@ -37,12 +37,16 @@ def locate(configured: settings.Settings) -> checkout.Source:
     `manifests.discovery.select` raises when none or several manifests would do."""
     source = configured.source.directory
     if source is None:
-        raise errors.ControllerError("SettingsInvalid", "no source is set: pass --source DIR")
-    wanted = configured.manifest
+        raise errors.ControllerError("SettingsInvalid", "no source is set: pass --source DIR or --git URL")
+    return located(source.path, configured.manifest, allow_outside=source.allow_outside)
+
+
+def located(root: Path, wanted: settings_sections.Manifest, *, allow_outside: bool) -> checkout.Source:
+    """The manifest below a folder. Raises what `locate` raises."""
     manifest = wanted.path or discovery.only(
-        source.path, project=wanted.project, env=wanted.env, limits=_limits(wanted.max_bytes)
+        root, project=wanted.project, env=wanted.env, limits=_limits(wanted.max_bytes)
     )
-    return checkout.Source(source.path, manifest, source.allow_outside)
+    return checkout.Source(root, manifest, allow_outside)
 
 
 def require_asked(found: checkout.Checkout, wanted: settings_sections.Manifest) -> None:

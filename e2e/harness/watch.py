@@ -26,10 +26,11 @@ def events(stack: stacks.Stack, since: str) -> Counter[str]:
     """What the engine did to this stack since then, counted: ``image push``, or ``container create provisioner`` with
     the compose service. Health checks are left out, and so are workers of functions, which requests start."""
     listed = docker.docker("events", "--since", since, "--until", now(), "--format", "{{json .}}")
-    return Counter(word for line in listed.splitlines() for word in _word(json.loads(line), stack))
+    return Counter(word for line in listed.splitlines() for word in words(json.loads(line), stack))
 
 
-def _word(event: Mapping[str, Any], stack: stacks.Stack) -> Iterator[str]:
+def words(event: Mapping[str, Any], stack: stacks.Stack) -> Iterator[str]:
+    """An event of the engine in words, as `events` counts them; none for one that is not about this stack."""
     kind, action = event["Type"], event["Action"].partition(":")[0]
     attributes = event["Actor"]["Attributes"] or {}
     if action in QUIET:

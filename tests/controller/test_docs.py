@@ -1,11 +1,13 @@
 """The documents say what is: every exit code, every fault with its tests, and every command of the README run."""
 
+import dataclasses
+import io
 import re
 from pathlib import Path
 
 import pytest
 
-from controller import errors
+from controller import cancellation, errors, log, loop, metrics, pulse, report, runs, settings, telling, timing, worker
 from tests.fakes import command, console
 
 DOCS = command.ROOT / "docs"
@@ -65,6 +67,53 @@ def test_every_fault_names_tests_that_exist(fault: str) -> None:
         assert re.search(rf"^\s*def {name}\(", source, re.MULTILINE), (path, name)
 
 
+def told_of(ended: loop.Ended | None) -> set[str]:
+    """The keys of a run's outcome."""
+    asked = runs.Runs()
+    told = telling.Telling(
+        telling.Who("default", "git"), asked, log.Log(settings.Settings().log, io.StringIO()), metrics.Metrics(), None
+    )
+    with asked.begun(runs.Cause.START) as run:
+        told(loop.Turn(run, ended, took_s=1.0, next_s=30.0))
+    kept = asked.find(run.id)
+    assert kept is not None
+    return set(kept.outcome)
+
+
+def test_every_key_of_a_run_s_outcome_is_documented(tmp_path: Path) -> None:
+    shop = command.Shop(tmp_path)
+    given = settings.load(None, {("config_dir",): shop.config, ("source", "directory", "path"): shop.source})
+    published = worker.Worker(given, pulse.Pulse(), cancellation.Cancellation()).converge()
+    failed = loop.Ended(report.Report("RegistryUnavailable", "it is away"))
+    found = {
+        "always": told_of(None),
+        "a pass": told_of(loop.Ended(report.Report("InSync", "fine"))),
+        "a git source": told_of(dataclasses.replace(published, commit="a" * 40, published_s=None)),
+        "failed": told_of(failed),
+        "planned": told_of(dataclasses.replace(published, published_s=None)),
+        "published": told_of(published),
+    }
+    table = console.section((DOCS / "json.md").read_text(encoding="utf-8"), "The outcome of a run")
+    documented: dict[str, set[str]] = {}
+    for keys, when in re.findall(r"^\| (`.*?) \| [\w ]+ \| ([\w ]+) \|", table, re.MULTILINE):
+        documented.setdefault(when, set()).update(re.findall(r"`(\w+)`", keys))
+    assert found["always"] == documented["always"]
+    assert found["a pass"] - found["always"] == documented["a pass"]
+    assert found["failed"] - found["a pass"] == documented["failed"]
+    assert found["planned"] - found["a pass"] == documented["planned"]
+    assert found["published"] - found["planned"] == documented["published"]
+    assert found["a git source"] - found["planned"] == documented["a git source"]
+    assert set(documented) == set(found)
+
+
+def test_every_cause_of_a_run_and_every_phase_is_documented() -> None:
+    table = console.section((DOCS / "json.md").read_text(encoding="utf-8"), "The outcome of a run")
+    (causes,) = re.findall(r"^\| `causes` .*$", table, re.MULTILINE)
+    (phases,) = re.findall(r"^\| `phases` .*$", table, re.MULTILINE)
+    assert re.findall(r"`(\w+)`", causes)[1:] == list(runs.Cause)
+    assert re.findall(r"`(\w+)`", phases)[1:] == list(timing.PHASES)
+
+
 @pytest.mark.process
 def test_every_block_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     """All console blocks, in order, in one folder that holds the sample as `artifacts/`; e2e/test_readme.py runs those
@@ -77,7 +126,7 @@ def test_every_block_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     shim.chmod(0o755)
     environment = {**command.child_environment({}), "PATH": f"{shim.parent}:/usr/local/bin:/usr/bin:/bin"}
     without = text.replace(console.section(text, console.DOCKER_SECTION), "")
-    console.assert_blocks(without, folder, environment)
+    console.assert_blocks(console.with_own_port(without), folder, environment)
 
 
 def test_the_comparison_can_fail() -> None:

@@ -176,10 +176,10 @@ def test_bad_percentages(text: object) -> None:
         ("name: edge", "name: a/b", 1, "name", "write 1 to 64 of the characters A-Z a-z 0-9 _ . -"),
         (
             "source:\n  directory: {path: /artifacts, allow_outside: true}",
-            "source: {git: {url: x}}",
+            "source: {gti: {url: x}}",
             2,
-            "source.git",
-            "",
+            "source.gti",
+            "git",
         ),
     ],
 )

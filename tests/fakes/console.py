@@ -1,10 +1,15 @@
 """Console blocks of documents: found, run in a shell, and compared with what they show.
 
 A block is ```console, its commands begin with ``$ `` (``> `` continues one), and what follows is what they print. A line
-of three dots stands for any lines; times, digests and what a stack of the moment is called are not compared.
+of three dots stands for any lines; times, digests and what a stack of the moment is called are not compared. What a
+block starts in the background ends with the block, whatever happens.
 """
 
+import contextlib
+import os
 import re
+import signal
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -46,25 +51,46 @@ def blocks(text: str) -> Iterator[tuple[Step, ...]]:
 
 MARK = "\x01end of a command\x01"
 
+DEADLINE_S = 50.0
+"""A block that takes longer waits for something that does not come."""
+
+ADDRESS = "127.0.0.1:8080"
+"""Where documents let a controller listen. Tests give it another port: several run at a time."""
+
+
+def with_own_port(text: str) -> str:
+    """The text with a free port in the place of the one that it shows."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return text.replace(ADDRESS, f"127.0.0.1:{probe.getsockname()[1]}")
+
 
 def run_block(steps: tuple[Step, ...], folder: Path, environment: Mapping[str, str]) -> list[str]:
     """What each command of a block prints, stdout and stderr in their order; `$?` is that of the command before."""
     script = "set +e\n" + "".join(
         f"{step.line}\ncode_of_step=$?; printf '{MARK}'; (exit $code_of_step)\n" for step in steps
     )
-    ended = subprocess.run(
-        ["bash", "-c", script],
+    printed = _run(script, folder, environment).split(MARK)
+    assert len(printed) == len(steps) + 1, printed
+    return printed[:-1]
+
+
+def _run(script: str, folder: Path, environment: Mapping[str, str]) -> str:
+    """What a script prints. It is a session of its own, of which nothing is left."""
+    with subprocess.Popen(
+        ["bash", "-c", f"trap 'kill $(jobs -p) 2>/dev/null' EXIT\n{script}"],
         cwd=folder,
         env={**environment, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        check=False,
-        timeout=120,
-    )
-    printed = ended.stdout.decode().split(MARK)
-    assert len(printed) == len(steps) + 1, ended.stdout
-    return printed[:-1]
+        start_new_session=True,
+    ) as shell:
+        try:
+            return shell.communicate(timeout=DEADLINE_S)[0].decode()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
 
 
 _OF_THE_MOMENT = (
@@ -73,6 +99,9 @@ _OF_THE_MOMENT = (
     (r"127\.0\.0\.1:\d+", "127.0.0.1:5010"),
     (r"esb-e2e-[0-9a-f]{8}", "esb-e2e"),
     (r"unix:///\S+?\.sock", "unix:///var/run/docker.sock"),
+    (r"[0-9a-f]{8}-[0-9]+\b", "00000000-1"),
+    (r"\b[0-9a-f]{40}\b", "0" * 40),
+    (r'(seconds\w*|_s)": [0-9.]+', r'\1": 0.0'),
 )
 
 

@@ -142,6 +142,7 @@ class Place:
     disk: Disk = field(default_factory=Disk)
     docker: Docker = field(default_factory=Docker)
     store: MemoryState = field(default_factory=lambda: MemoryState(now=lambda: START))
+    age: datetime.timedelta = datetime.timedelta()
 
     def facts(self) -> tuple[object, ...]:
         """What has to be the same after a crash and a restart: the documents, and the record but for its telling."""
@@ -391,4 +392,4 @@ class World:
     def now(self) -> datetime.datetime:
         """See `controller.world.RollbackWorld`."""
         with self._call("now"):
-            return START
+            return START + self.place.age

@@ -1,0 +1,226 @@
+"""The git source: a repository that is followed, read from one resolved commit (design.md section 1).
+
+Owns the order: ask what the ref names, fetch it if it is new, require its signature, require that it does not go back,
+take its tree to the disk. An unchanged remote costs one call. The revision is the digest of the content, as for every
+source; the commit is kept beside it, so that commits which change nothing below `path` change nothing at all.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from controller import clock, errors, secret_values, settings_sections, translate
+from controller.sources import git_command, git_mirror, git_signatures, git_tree
+from core import digest, git_refs
+from manifests import merge_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A commit as it lies on the disk: `root` is the folder of artifacts. `left_out` are links and submodules."""
+
+    commit: str
+    ref: str
+    root: Path
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found in order the last time, kept beside the clone. `rules` covers the settings that it depends on."""
+
+    commit: str
+    object_id: str
+    tree: str
+    after: str
+    rules: str
+    left_out: tuple[str, ...]
+
+
+class Repository:
+    """One remote below `folder`, which is made. `check` raises when the work should end; `counted` hears every git
+    command."""
+
+    def __init__(  # noqa: PLR0913 - what surrounds a remote, by name
+        self,
+        configured: settings_sections.GitSource,
+        folder: Path,
+        *,
+        deadline_s: float,
+        check: Callable[[], None] = lambda: None,
+        counted: Callable[[str], object] = str,
+        machine: clock.Clock = clock.Clock(),
+    ) -> None:
+        self._configured = configured
+        self._folder = folder / digest.of_parts((configured.url,)).rpartition(":")[2][:16]
+        self._deadline_s = deadline_s
+        self._check = check
+        self._counted = counted
+        self._clock = machine
+
+    def fetch(self, highest: str) -> Fetched:
+        """What the ref names now, on the disk. `highest` is the newest commit that was applied, "" for none.
+
+        Raises `ControllerError`: "SettingsInvalid", "SourceUnavailable", "RefMissing", "SourceUntrusted",
+        "SourceRewound", "SourceRefused", "SourceUnreadable".
+        """
+        access = self._access()
+        with self._alone():
+            git = git_command.Git(access, self._folder, self._deadline_s, self._check, self._counted, self._clock)
+            mirror = git_mirror.Mirror(git, self._folder, limit_bytes=self._configured.max_file_bytes)
+            wanted = mirror.resolve(self._configured.ref)
+            known = self._known()
+            if known is None or not self._still_holds(known, wanted, highest):
+                known = self._take(git, mirror, wanted, highest)
+            return Fetched(known.commit, wanted.name, self._checkouts / known.tree, known.left_out)
+
+    def _take(self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> _Known:
+        """Everything about a commit that is new, or that has to be looked at again."""
+        if not mirror.has(wanted.commit):
+            mirror.fetch(wanted, since=highest)
+        wanted = mirror.whole(wanted, lambda place: _peeled(git, place, wanted))
+        git_signatures.require(git, mirror.place, wanted, self._configured.verify)
+        self._require_forward(mirror, wanted, highest)
+        tree, left_out = mirror.whole(wanted, lambda place: self._checkout(git, place, wanted))
+        before = self._known()
+        known = _Known(wanted.commit, wanted.object_id, tree, highest, self._rules, left_out)
+        _replace(self._memo, json.dumps(asdict(known)))
+        self._clear(frozenset({tree, before.tree if before else tree}))
+        return known
+
+    def _checkout(self, git: git_command.Git, place: Path, wanted: git_refs.Remote) -> tuple[str, tuple[str, ...]]:
+        """The tree at `path`, on the disk; its id and what was left out of it."""
+        path = self._configured.path.strip("/").removeprefix("./").strip(".")
+        words = f"{wanted.commit}:{path}" if path else f"{wanted.commit}^{{tree}}"
+        _require_tree(git, place, wanted, path)
+        tree = git.answer("rev-parse", "--verify", "--end-of-options", words, repository=place).decode("ascii").strip()
+        caps = git_tree.Caps(self._configured.max_files, self._configured.max_bytes, self._configured.max_file_bytes)
+        found = git_tree.listing(git, place, tree, caps)
+        folder = self._checkouts / tree
+        if not git_tree.is_whole(folder):
+            git_tree.drop(folder)
+            git_tree.extracted(git, place, found, folder)
+        return tree, found.left_out
+
+    def _require_forward(self, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> None:
+        """A remote that goes back, by force or because somebody answers in its place, is not followed."""
+        if not highest or wanted.commit in self._configured.accept:
+            return
+        if not mirror.whole(wanted, lambda _: mirror.descends(wanted, highest)):
+            text = f"commit {wanted.commit} ({wanted.name}) is no descendant of {highest}, which was applied last"
+            raise errors.ControllerError("SourceRewound", text)
+
+    def _still_holds(self, known: _Known, wanted: git_refs.Remote, highest: str) -> bool:
+        return (
+            known.commit == wanted.commit
+            and known.object_id == wanted.object_id
+            and known.rules == self._rules
+            and (highest in ("", known.commit, known.after))
+            and git_tree.is_whole(self._checkouts / known.tree)
+        )
+
+    @property
+    def _rules(self) -> str:
+        """The settings, and the keys, that decide whether a commit is taken."""
+        verify = self._configured.verify
+        keys = [file.read_bytes() for file in (verify.allowed_signers_file, verify.keyring_file) if file is not None]
+        shown = (self._configured.ref, self._configured.path, str(verify.policy), *sorted(self._configured.accept))
+        caps = (self._configured.max_bytes, self._configured.max_file_bytes, self._configured.max_files)
+        return digest.of_parts((*shown, *map(str, caps), *(digest.of_bytes(one) for one in keys)))
+
+    def _access(self) -> git_command.Access:
+        """The address and the credentials. Raises `ControllerError("SettingsInvalid")`."""
+        given = self._configured
+        password = secret_values.read(given.password, given.password_file, "source.git.password") or ""
+        scheme = git_refs.scheme(given.url)
+        problems = (
+            ("url", git_refs.url_problem(given.url, credentials=bool(password))),
+            ("ref", git_refs.ref_problem(given.ref)),
+            ("path", git_refs.path_problem(given.path)),
+            ("known_hosts_file", "" if scheme != "ssh" or given.known_hosts_file else "is required with ssh"),
+            ("password", "is for http and https" if password and scheme not in ("http", "https") else ""),
+            ("verify", git_signatures.problem(given.verify)),
+        )
+        for key, wrong in problems:
+            if wrong:
+                raise errors.ControllerError("SettingsInvalid", f"source.git.{key}: {wrong}")
+        return git_command.Access(
+            url=given.url,
+            scheme=scheme,
+            username=given.username or "",
+            password=password,
+            ca_file=given.ca_file,
+            proxy=given.proxy or "",
+            ssh_key_file=given.ssh_key_file,
+            known_hosts_file=given.known_hosts_file,
+        )
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time below the folder: a look of another command may come between."""
+
+        def pause(seconds: float) -> None:
+            self._check()
+            self._clock.sleep(seconds)
+
+        try:
+            self._checkouts.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            text = f"{self._folder}: cannot be made: {error.strerror}"
+            raise errors.ControllerError("SettingsInvalid", text) from None
+        lock = merge_lock.DirectoryLock(
+            self._folder, wait_s=self._deadline_s, monotonic=self._clock.monotonic_s, sleep=pause
+        )
+        with translate.failures():
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @property
+    def _checkouts(self) -> Path:
+        return self._folder / "checkouts"
+
+    @property
+    def _memo(self) -> Path:
+        return self._folder / "known.json"
+
+    def _known(self) -> _Known | None:
+        """What is remembered; a memo that cannot be read is none."""
+        try:
+            found = json.loads(self._memo.read_bytes())
+            known = _Known(**{**found, "left_out": tuple(found["left_out"])})
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        return known if re.fullmatch("[0-9a-f]{40,64}", known.tree) else None
+
+    def _clear(self, keep: frozenset[str]) -> None:
+        """The checkout before stays for whoever still reads it."""
+        for place in list(git_tree.others(self._checkouts, keep)):
+            git_tree.drop(place)
+
+
+def _peeled(git: git_command.Git, place: Path, wanted: git_refs.Remote) -> git_refs.Remote:
+    """The commit as the clone has it: a name may stand for a tag of a tag."""
+    words = ("rev-parse", "--verify", "--end-of-options", f"{wanted.object_id}^{{commit}}")
+    commit = git.answer(*words, repository=place).decode("ascii").strip()
+    return git_refs.Remote(wanted.name, wanted.object_id, commit)
+
+
+def _require_tree(git: git_command.Git, place: Path, wanted: git_refs.Remote, path: str) -> None:
+    if path:
+        words = ("ls-tree", "-z", "--full-tree", "-d", wanted.commit, "--", path)
+        if not git.answer(*words, repository=place):
+            text = f"source.git.path {path}: there is no such folder in commit {wanted.commit}"
+            raise errors.ControllerError("SourceMissing", text)
+
+
+def _replace(path: Path, text: str) -> None:
+    beside = path.with_name(f".{path.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)

@@ -1,0 +1,279 @@
+"""The git command as a child: the only place that runs it (faults.md E2, E5, E8, P8, P13).
+
+Owns what git may read and do: no configuration but ours, no hooks, no helper programs, no prompt, one transport. Our
+configuration, credentials included, is a file in memory that only git and its own transport inherit; nothing of it
+stands in an argument, an environment or on the disk. Every call has a deadline, after which the whole process group is
+gone, and an output of bounded size. Knows nothing of what is fetched.
+"""
+
+import base64
+import os
+import re
+import selectors
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from controller import clock, docker_output, errors
+
+LONGEST_ANSWER = 64 * 1024 * 1024
+"""Bytes of an answer that are read: the names of a million files."""
+
+_LONGEST_COMPLAINT = 16 * 1024
+_KILL_AFTER_S = 2.0
+_SLICE_S = 0.2
+_CHUNK = 1 << 16
+_LATE = frozenset({124, 137})
+"""What `timeout` ends with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How the remote is reached. `scheme` is the only transport that is allowed."""
+
+    url: str
+    scheme: str
+    username: str = ""
+    password: str = field(default="", repr=False)
+    ca_file: Path | None = None
+    proxy: str = field(default="", repr=False)
+    ssh_key_file: Path | None = None
+    known_hosts_file: Path | None = None
+
+
+class GitFailed(Exception):
+    """Git said no. `said` is the end of its complaints, cleaned; `late` says that the deadline ended it."""
+
+    def __init__(self, code: int, said: str, *, late: bool = False) -> None:
+        super().__init__(said)
+        self.code = code
+        self.said = said
+        self.late = late
+
+
+def _go_on() -> None:
+    """A `check` that never ends anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Git:
+    """Runs git. `home` is an existing folder of our own; `check` raises when the work should end; `counted` hears the
+    name of each command."""
+
+    access: Access
+    home: Path
+    deadline_s: float
+    check: Callable[[], None] = _go_on
+    counted: Callable[[str], object] = str
+    machine: clock.Clock = clock.Clock()
+
+    def answer(
+        self,
+        *words: str,
+        repository: Path | None = None,
+        network: bool = False,
+        options: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """What git prints. `options` are further settings for this call. Raises `GitFailed`, and `ControllerError` when
+        there is no git."""
+        configuration = self._configuration(repository, network, options)
+        variables = {**self._environment(network), **(environment or {})}
+        with self._running(words, repository, configuration, variables) as child:
+            return self._read(child)
+
+    @contextmanager
+    def stream(self, *words: str, repository: Path, given: bytes) -> Iterator[IO[bytes]]:
+        """What git prints, while it prints it; `given` is its input. Ended at the deadline: the stream is then cut."""
+        configuration = self._configuration(repository, False, None)
+        with self._running(words, repository, configuration, self._environment(False), given) as child:
+            assert child.stdout is not None  # noqa: S101 - a pipe was asked for
+            with child.stdout:
+                yield child.stdout
+
+    @contextmanager
+    def _running(
+        self,
+        words: Sequence[str],
+        repository: Path | None,
+        settings: str,
+        environment: Mapping[str, str],
+        given: bytes | None = None,
+    ) -> Iterator["subprocess.Popen[bytes]"]:
+        self.counted(words[0])
+        configuration = _in_memory("git-config", settings.encode())
+        source = _in_memory("git-input", given) if given is not None else os.open(os.devnull, os.O_RDONLY)
+        place = [f"--git-dir={repository}"] if repository else []
+        # `timeout` ends git when we cannot any more, because we were killed.
+        deadline = ["timeout", "-k", "2", f"{self.deadline_s:.3f}"]
+        try:
+            child = subprocess.Popen(  # noqa: S603 - the words are ours, what is not is behind "--" or a hex id
+                [*deadline, "git", *place, *words],
+                stdin=source,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self.home,
+                env={**environment, "GIT_CONFIG_GLOBAL": f"/proc/self/fd/{configuration}"},
+                start_new_session=True,
+                pass_fds=(configuration,),
+            )
+        except FileNotFoundError:
+            raise errors.ControllerError("SourceUnavailable", "there is no git command here: install git") from None
+        finally:
+            os.close(configuration)
+            os.close(source)
+        try:
+            yield child
+        finally:
+            _end(child)
+
+    def _read(self, child: "subprocess.Popen[bytes]") -> bytes:
+        """Both outputs to their end, bounded, until the deadline."""
+        assert child.stdout is not None  # noqa: S101 - pipes were asked for
+        assert child.stderr is not None  # noqa: S101
+        kept: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
+        limit_s = self.machine.monotonic_s() + self.deadline_s
+        with child.stdout, child.stderr, selectors.DefaultSelector() as waiting:
+            for stream in (child.stdout, child.stderr):
+                waiting.register(stream, selectors.EVENT_READ)
+            while waiting.get_map():
+                self.check()
+                if self.machine.monotonic_s() > limit_s:
+                    raise GitFailed(-1, f"no end within {self.deadline_s:g} s", late=True)
+                for key, _ in waiting.select(_SLICE_S):
+                    chunk = os.read(key.fd, _CHUNK)
+                    kept[key.fd] += chunk
+                    if not chunk:
+                        waiting.unregister(key.fileobj)
+                if len(kept[child.stdout.fileno()]) > LONGEST_ANSWER:
+                    raise GitFailed(-1, f"an answer of more than {LONGEST_ANSWER >> 20} MiB")
+                complaints = kept[child.stderr.fileno()]
+                del complaints[:-_LONGEST_COMPLAINT]
+            said, answer = bytes(kept[child.stderr.fileno()]), bytes(kept[child.stdout.fileno()])
+        code = child.wait()
+        if code in _LATE:
+            raise GitFailed(code, f"no end within {self.deadline_s:g} s", late=True)
+        if code:
+            raise GitFailed(code, self._shown(said))
+        return answer
+
+    def _shown(self, said: bytes) -> str:
+        """The lines that matter, without what may be secret."""
+        hidden = [one for one in (self.access.password, self.access.proxy) if one]
+        lines = [docker_output.cleaned(line, hidden) for line in said.splitlines()]
+        telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))]
+        return "; ".join((telling or [line for line in lines if line])[-4:])[:600]
+
+    def _environment(self, network: bool) -> dict[str, str]:
+        found = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.home),
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "",
+            "SSH_ASKPASS": "",
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_NO_LAZY_FETCH": "1",
+            "GIT_ADVICE": "0",
+            "TMPDIR": str(self.home),
+        }
+        if network and self.access.scheme == "ssh":
+            found |= {"GIT_SSH_COMMAND": self._ssh(), "GIT_SSH_VARIANT": "ssh"}
+        return found
+
+    def _ssh(self) -> str:
+        """No configuration, no agent's other keys, no unknown host, no question."""
+        options = {
+            "BatchMode": "yes",
+            "StrictHostKeyChecking": "yes",
+            "UserKnownHostsFile": str(self.access.known_hosts_file or os.devnull),
+            "GlobalKnownHostsFile": os.devnull,
+            "IdentitiesOnly": "yes",
+            "IdentityAgent": "none",
+            "PermitLocalCommand": "no",
+            "ProxyCommand": "none",
+            "ConnectTimeout": str(max(1, int(self.deadline_s))),
+        }
+        words = ["ssh", "-F", os.devnull, *(part for pair in options.items() for part in ("-o", "=".join(pair)))]
+        key = ["-i", str(self.access.ssh_key_file)] if self.access.ssh_key_file else []
+        return shlex.join([*words, *key])
+
+    def _configuration(self, repository: Path | None, network: bool, options: Mapping[str, str] | None) -> str:
+        """Our only configuration file, as text. Local commands may use no transport at all: nothing that is missing is
+        fetched behind our back."""
+        allowed = self.access.scheme if network else "none"
+        settings = {
+            "core.hookspath": os.devnull,
+            "core.fsmonitor": "false",
+            "core.symlinks": "false",
+            "core.attributesfile": os.devnull,
+            "credential.helper": "",
+            "protocol.allow": "never",
+            f"protocol.{allowed}.allow": "always",
+            "gc.auto": "0",
+            "maintenance.auto": "false",
+            "fetch.recursesubmodules": "false",
+            "transfer.credentialsinurl": "die",
+            "http.followredirects": "false",
+            "http.lowspeedlimit": "1",
+            "http.lowspeedtime": str(max(1, int(self.deadline_s))),
+            "safe.directory": "*" if network and self.access.scheme == "file" else str(repository or self.home),
+            "advice.detachedhead": "false",
+            **(self._of_http() if network else {}),
+            **(options or {}),
+        }
+        return "".join(map(_line, settings.items()))
+
+    def _of_http(self) -> dict[str, str]:
+        access, found = self.access, {}
+        if access.scheme not in ("http", "https"):
+            return {}
+        if access.password:
+            pair = base64.b64encode(f"{access.username or 'git'}:{access.password}".encode()).decode()
+            origin = re.match(r"[a-z]+://(?:[^@/]*@)?[^/]+/", access.url)
+            found[f"http.{origin[0] if origin else access.url}.extraheader"] = f"Authorization: Basic {pair}"
+        if access.ca_file is not None:
+            found["http.sslcainfo"] = str(access.ca_file)
+        if access.proxy:
+            found["http.proxy"] = access.proxy
+        return found
+
+
+def _line(setting: tuple[str, str]) -> str:
+    """One setting as git's own files have it; the middle of a name may contain anything but a line break."""
+    name, value = setting
+    section, _, rest = name.partition(".")
+    middle, _, key = rest.rpartition(".")
+    quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    place = '{} "{}"'.format(section, middle.replace("\\", "\\\\").replace('"', '\\"')) if middle else section
+    return f'[{place}]\n\t{key} = "{quoted}"\n'
+
+
+def _in_memory(name: str, content: bytes) -> int:
+    """A descriptor of a file that exists nowhere else, read from its beginning by whoever opens it by /proc."""
+    descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    with os.fdopen(os.dup(descriptor), "wb") as file:
+        file.write(content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    """The whole group is gone afterwards, and nothing is left to reap."""
+    for stream in (child.stdout, child.stderr):
+        if stream is not None and not stream.closed:
+            stream.close()
+    for number, seconds in ((0, 0.0), (signal.SIGTERM, _KILL_AFTER_S), (signal.SIGKILL, None)):
+        if child.poll() is not None:
+            break
+        try:
+            os.killpg(child.pid, number)
+            child.wait(seconds)
+        except (ProcessLookupError, subprocess.TimeoutExpired):
+            continue

@@ -1,0 +1,190 @@
+"""Our own bare copy of a remote: asked first, fetched shallow, replaced when it is damaged (faults.md E1-E4, E8, P9).
+
+Owns the clone's folder. A damaged clone is never repaired: another one is fetched beside it and takes its place, and
+litter goes with the old one. Knows nothing of signatures and checkouts.
+"""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from controller import errors
+from controller.sources import git_command
+from core import git_refs
+
+_HEAD = "refs/controller/head"
+_MOST_PACKS = 24
+"""So many packs are joined into one: a fetch brings one each."""
+
+_Result = TypeVar("_Result")
+
+_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"Host key verification failed|No .* host key is known"), "its host key is not in known_hosts_file"),
+    (
+        re.compile(r"Permission denied \(|Authentication failed|could not read (Username|Password)|\b40[13]\b"),
+        "it refuses the credentials",
+    ),
+    (
+        re.compile(r"not found|does not appear to be a git repository|\b404\b"),
+        "there is no such repository, or no right to see it",
+    ),
+    (re.compile(r"Could not resolve host|Name or service not known"), "its name cannot be resolved"),
+    (re.compile(r"redirect|\b30[1278]\b"), "it redirects elsewhere: name the final address"),
+    (re.compile(r"\b429\b"), "it asks for fewer requests"),
+    (re.compile(r"certificate|SSL|TLS"), "its certificate is not trusted"),
+)
+
+
+class Mirror:
+    """The clone below `folder`. `limit_bytes` is the largest file that is fetched, where the remote can leave out
+    larger ones."""
+
+    def __init__(self, git: git_command.Git, folder: Path, *, limit_bytes: int) -> None:
+        self._git = git
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+
+    @property
+    def place(self) -> Path:
+        """The repository."""
+        return self._folder / "mirror.git"
+
+    def resolve(self, ref: str) -> git_refs.Remote:
+        """What the ref names at the remote now: one call. Raises `ControllerError`: SourceUnavailable, RefMissing."""
+        found: tuple[git_refs.Remote, ...] = ()
+        if not git_refs.is_commit(ref):
+            words = ("ls-remote", "--quiet", "--", self._git.access.url, *git_refs.patterns(ref))
+            try:
+                found = git_refs.listed(self._git.answer(*words, network=True).decode("utf-8", "replace"))
+            except git_command.GitFailed as failed:
+                raise _unavailable(failed) from None
+        chosen = git_refs.chosen(ref, found)
+        if chosen is None:
+            raise errors.ControllerError("RefMissing", f"source.git.ref {ref}: the remote has no such branch or tag")
+        return chosen
+
+    def has(self, commit: str) -> bool:
+        """Whether the clone holds this commit."""
+        try:
+            self._git.answer("cat-file", "-e", f"{commit}^{{commit}}", repository=self.place)
+        except git_command.GitFailed:
+            return False
+        return True
+
+    def fetch(self, wanted: git_refs.Remote, *, since: str) -> None:
+        """Fetch what the ref names. With `since`, a commit, the ones between are fetched as well, so that `descends`
+        can answer. Raises `ControllerError("SourceUnavailable")`; a damaged clone is replaced on the way."""
+        if self.place.is_dir():
+            try:
+                self._fetch(self.place, wanted, since=since if self.has(since) else "", deep=False)
+                self._tidy()
+                return
+            except git_command.GitFailed as failed:
+                if failed.late:
+                    raise _unavailable(failed) from None
+        self.renew(wanted)
+
+    def renew(self, wanted: git_refs.Remote) -> None:
+        """A new clone in the place of the old one."""
+        beside = self._folder / f".new-{secrets.token_hex(8)}"
+        try:
+            self._git.answer("init", "--bare", "--quiet", "--template=", "--", str(beside))
+            self._git.answer("config", "remote.origin.url", self._git.access.url, repository=beside)
+            self._fetch(beside, wanted, since="", deep=False)
+            old = self._folder / f".old-{secrets.token_hex(8)}"
+            if self.place.exists():
+                self.place.rename(old)
+            beside.rename(self.place)
+        except git_command.GitFailed as failed:
+            raise _unavailable(failed) from None
+        except OSError as error:
+            raise errors.ControllerError("SourceUnreadable", f"{self.place}: {error.strerror}") from None
+        finally:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Remove what killed processes left beside the clone."""
+        for place in self._folder.glob(".*-*"):
+            if place.is_dir():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+    def descends(self, wanted: git_refs.Remote, ancestor: str) -> bool:
+        """Whether the commit is `ancestor` or comes after it. Fetches history when the clone's does not reach back far
+        enough."""
+        if wanted.commit == ancestor:
+            return True
+        if not self.has(ancestor):
+            try:
+                self._fetch(self.place, wanted, since="", deep=True)
+            except git_command.GitFailed as failed:
+                raise _unavailable(failed) from None
+        if not self.has(ancestor):
+            return False
+        try:
+            self._git.answer("merge-base", "--is-ancestor", ancestor, wanted.commit, repository=self.place)
+        except git_command.GitFailed as failed:
+            if failed.code == 1:
+                return False
+            raise
+        return True
+
+    def whole(self, wanted: git_refs.Remote, act: Callable[[Path], _Result]) -> _Result:
+        """What `act` makes of the clone; with a new clone when the old one is damaged (faults.md E1)."""
+        try:
+            return act(self.place)
+        except git_command.GitFailed:
+            self.renew(wanted)
+        try:
+            return act(self.place)
+        except git_command.GitFailed as failed:
+            raise errors.ControllerError("SourceRefused", f"git cannot read the commit: {failed.said}") from None
+
+    def _fetch(self, repository: Path, wanted: git_refs.Remote, *, since: str, deep: bool) -> None:
+        """Shallow, unless the history between is needed. What the name stands for may have moved since it was asked:
+        the commit itself is wanted then (faults.md E4)."""
+        depth = [] if since else ["--depth=1"]
+        if deep:
+            depth = ["--unshallow"] if (repository / "shallow").exists() else []
+        usual = ["fetch", "--quiet", "--no-tags", "--force", "--no-write-fetch-head", "--no-recurse-submodules"]
+        size = [] if since or deep else [f"--filter=blob:limit={self._limit_bytes + 1}"]
+        names = [wanted.object_id] if git_refs.is_commit(wanted.name) else [wanted.name, wanted.object_id]
+        failure: git_command.GitFailed | None = None
+        for name in names:
+            try:
+                words = (*usual, *depth, *size, "origin", f"+{name}:{_HEAD}")
+                self._git.answer(*words, repository=repository, network=True)
+            except git_command.GitFailed as failed:
+                failure = failed
+                continue
+            if self._holds(repository, wanted.commit):
+                return
+        raise failure or git_command.GitFailed(-1, "the remote did not send the commit that it named")
+
+    def _holds(self, repository: Path, commit: str) -> bool:
+        try:
+            self._git.answer("cat-file", "-e", f"{commit}^{{commit}}", repository=repository)
+        except git_command.GitFailed:
+            return False
+        return True
+
+    def _tidy(self) -> None:
+        """Explicitly, in the foreground and rarely: git's own upkeep would run on behind our back (faults.md E8)."""
+        packs = self.place / "objects" / "pack"
+        try:
+            count = sum(name.endswith(".pack") for name in os.listdir(packs))
+            if count > _MOST_PACKS:
+                self._git.answer("repack", "-a", "-d", "-q", repository=self.place)
+                self._git.answer("prune", "--expire=now", repository=self.place)
+        except (OSError, git_command.GitFailed):
+            return
+
+
+def _unavailable(failed: git_command.GitFailed) -> errors.ControllerError:
+    cause = next((words for pattern, words in _CAUSES if pattern.search(failed.said)), "it cannot be reached")
+    return errors.ControllerError("SourceUnavailable", f"source.git.url: {cause} ({failed.said})")

@@ -1,0 +1,76 @@
+"""Whether a commit or a tag is signed by somebody who is trusted. No cryptography of our own: git, ssh-keygen and gpg
+decide, with the keys of the settings and no others.
+
+An unknown key's signature is as good as none, and so is one of an expired or revoked key.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from controller import errors, settings_sections
+from controller.sources import git_command
+from core import git_refs
+
+_IMPORT_S = 30.0
+
+_Policy = settings_sections.Verification
+
+
+def require(
+    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sections.GitVerify
+) -> None:
+    """Raise `ControllerError("SourceUntrusted")` unless what the settings want signed is."""
+    if verify.policy is _Policy.NONE:
+        return
+    if verify.policy is _Policy.TAG and wanted.object_id == wanted.commit:
+        raise _untrusted(wanted, "source.git.ref names no annotated tag, which alone can be signed")
+    tag = verify.policy is _Policy.TAG
+    words = ("verify-tag", "--raw", wanted.object_id) if tag else ("verify-commit", "--raw", wanted.commit)
+    with tempfile.TemporaryDirectory(prefix="keys-", dir=git.home) as folder:
+        options = {
+            "gpg.mintrustlevel": "fully",
+            "gpg.ssh.allowedsignersfile": str(verify.allowed_signers_file or "/dev/null"),
+        }
+        try:
+            if verify.keyring_file is not None:
+                _import(Path(folder), verify.keyring_file)
+            git.answer(*words, repository=repository, options=options, environment={"GNUPGHOME": folder})
+        except git_command.GitFailed as failed:
+            raise _untrusted(wanted, _words(failed)) from None
+
+
+def _import(folder: Path, keyring: Path) -> None:
+    """A keyring that holds these keys and no others; whoever is in it is trusted."""
+    (folder / "gpg.conf").write_text("trust-model always\nno-auto-check-trustdb\nno-autostart\n", encoding="ascii")
+    words = ["gpg", "--homedir", str(folder), "--batch", "--quiet", "--import", "--", str(keyring)]
+    try:
+        subprocess.run(  # noqa: S603 - the words are ours, the path is behind "--"
+            words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_IMPORT_S
+        )
+    except FileNotFoundError:
+        raise errors.ControllerError(
+            "SettingsInvalid", "source.git.verify.keyring_file: there is no gpg here"
+        ) from None
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        text = f"source.git.verify.keyring_file: {keyring} holds no public keys that gpg can read"
+        raise errors.ControllerError("SettingsInvalid", text) from None
+
+
+def _untrusted(wanted: git_refs.Remote, why: str) -> errors.ControllerError:
+    return errors.ControllerError("SourceUntrusted", f"commit {wanted.commit} ({wanted.name}): {why}")
+
+
+def _words(failed: git_command.GitFailed) -> str:
+    """Nothing at all is said by git of a commit without a signature."""
+    return f"its signature is not trusted ({failed.said})" if failed.said else "it is not signed"
+
+
+def problem(verify: settings_sections.GitVerify) -> str:
+    """What is wrong with the settings, "" for nothing."""
+    if verify.policy is not _Policy.NONE and not (verify.allowed_signers_file or verify.keyring_file):
+        return "source.git.verify: name allowed_signers_file or keyring_file, or nothing could ever be trusted"
+    for file in (verify.allowed_signers_file, verify.keyring_file):
+        if file is not None and not file.is_file():
+            return f"source.git.verify: {file}: no such file"
+    return ""

@@ -1,0 +1,90 @@
+"""What `controller status` shows, and ``/v1/status`` over HTTP: the record beside what CONFIG_DIR shows.
+
+Owns the shape `status/v1` of docs/json.md. Only looks.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from controller import errors
+from core import record
+
+if TYPE_CHECKING:
+    from controller import settings, target
+
+
+def payload(opened: "target.Target") -> dict[str, Any]:
+    """Live revision and generation, the last attempt, holds, conditions; see docs/json.md.
+
+    Raises `ControllerError` when record or CONFIG_DIR cannot be read.
+    """
+    remembered = opened.remember(with_items=False)
+    look = opened.look()
+    applied = remembered.applied
+    live = {str(document): found for document, found in look.digests.items()}
+    as_recorded = applied is not None and live == {str(key): value for key, value in applied.document_digests.items()}
+    return {
+        "name": opened.name,
+        "applied_revision": applied.revision if applied else None,
+        "applied_at": applied.applied_at if applied else None,
+        "attempted_revision": remembered.attempted_revision or None,
+        "generation": look.generation,
+        "config_dir_as_recorded": as_recorded,
+        "serving": _serving(opened, remembered),
+        "images": [
+            {
+                "function": image.function,
+                "image": image.image,
+                "digest": image.digest,
+                "input_digest": image.input_digest,
+            }
+            for image in remembered.images
+        ],
+        "documents": live,
+        **_statements(remembered),
+    }
+
+
+def _statements(remembered: record.Record) -> dict[str, Any]:
+    """What the record says, in the order in which it is shown."""
+    stop = remembered.suspension
+    return {
+        "holds": [{"revision": hold.revision, "reason": hold.reason, "since": hold.since} for hold in remembered.holds],
+        "record": remembered.rebuilt,
+        "suspension": stop and {"owner": stop.owner, "reason": stop.reason, "since": stop.since, "until": stop.until},
+        "conditions": [
+            {
+                "type": condition.type,
+                "status": condition.status,
+                "reason": condition.reason,
+                "message": condition.message,
+                "revision": condition.revision,
+                "changed_at": condition.changed_at,
+            }
+            for condition in remembered.conditions.values()
+        ],
+    }
+
+
+def _serving(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
+    """What running containers show, or why they show nothing. A status is told also while the engine is away."""
+    try:
+        found = opened.serving(remembered)
+    except errors.ControllerError as error:
+        return {"applied": [], "older": [], "unknown": error.message}
+    return None if found is None else {"applied": list(found.applied), "older": list(found.older), "unknown": ""}
+
+
+def places(configured: "settings.Settings") -> Mapping[str, str]:
+    """The folders of a target by the words that strangers are shown in their place (faults.md I3)."""
+    source = configured.source.directory
+    named = (
+        (configured.config_dir, "CONFIG_DIR"),
+        (configured.state_dir, "STATE_DIR"),
+        (source.path if source else None, "SOURCE"),
+    )
+    found: dict[str, str] = {}
+    for place, word in named:
+        if place is not None:
+            found |= {str(one): word for one in (place, place.absolute()) if str(one) not in {".", "/"}}
+    return found

@@ -1,0 +1,179 @@
+"""What is told of every turn of the loop: a log line, metrics, a message, and the run's outcome for who asked for it.
+
+Stands behind the loop. Owns the words and fields; decides nothing, and a failure in here never reaches the loop
+(faults.md P15).
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from controller import loop, output, runs
+from core import conditions, diff, digest, image_work, outcomes
+
+
+class Log(Protocol):
+    """What is asked of `log.Log`."""
+
+    def write(self, level: str, event: str, **fields: object) -> None:
+        """One line."""
+
+
+class Metrics(Protocol):
+    """What is asked of `metrics.Metrics`."""
+
+    def pass_ended(  # noqa: PLR0913 - the facts of a pass, by name
+        self,
+        *,
+        outcome: str,
+        failed: bool,
+        phases: Mapping[str, float],
+        changed_to_published_s: float | None,
+        images_built: int,
+        drift: bool,
+    ) -> None:
+        """A pass is over."""
+
+    def provisioner_run(self, ok: bool) -> None:
+        """The provisioner ran."""
+
+    def watch_missed(self) -> None:
+        """Content moved, and no event had told so."""
+
+    def fetched(self, source: str, ok: bool, seconds: float) -> None:
+        """The source was looked at."""
+
+    def condition(self, type_: str, status: str) -> None:
+        """A condition as it is now."""
+
+    def suspended(self, suspended: bool) -> None:
+        """Whether the target is suspended."""
+
+
+class Notices(Protocol):
+    """What is asked of `notify.Notifier`."""
+
+    def tell(self, event: str, fields: Mapping[str, object]) -> None:
+        """Queue a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Of whom it is told: the target's name, and the kind of its source (directory, git)."""
+
+    name: str
+    source: str
+
+
+class Telling:
+    """Everybody who is told."""
+
+    def __init__(self, told: Who, asked: runs.Runs, log: Log, metrics: Metrics, notices: Notices | None) -> None:
+        self._name = told.name
+        self._source = told.source
+        self._runs = asked
+        self._log = log
+        self._metrics = metrics
+        self._notices = notices
+        self._failed: str | None = None
+
+    def __call__(self, turn: loop.Turn) -> None:
+        """Tell of one turn."""
+        fields = _fields(turn)
+        try:
+            self._write(turn, fields)
+            self._measure(turn, fields)
+            self._notify(turn, fields)
+        finally:
+            self._runs.end(turn.run, fields)
+
+    def _write(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+        if turn.ended is None and not turn.superseded:
+            self._log.write("debug", "looked", run=turn.run.id, seconds=round(turn.took_s, 3))
+            return
+        failed = bool(turn.ended and turn.ended.report.failed)
+        self._log.write("error" if failed else "info", "pass", target=self._name, **fields)
+        for problem in turn.ended.report.problems if failed and turn.ended else ():
+            self._log.write("error", "problem", run=turn.run.id, **output.problem_payload(problem))
+        if turn.traceback:
+            self._log.write("error", "bug", run=turn.run.id, traceback=turn.traceback.splitlines())
+
+    def _measure(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+        if turn.missed:
+            self._metrics.watch_missed()
+        if turn.ended is None:
+            return
+        ended = turn.ended
+        published = fields.get("changed_to_published_s")
+        self._metrics.pass_ended(
+            outcome=str(ended.report.reason),
+            failed=ended.report.failed,
+            phases=ended.phases,
+            changed_to_published_s=published if isinstance(published, float) else None,
+            images_built=_built(ended),
+            drift=ended.report.reason == outcomes.Outcome.DRIFTED,
+        )
+        if "fetch" in ended.phases:
+            self._metrics.fetched(
+                self._source, bool(ended.report.reason not in conditions.SOURCE_REASONS), ended.phases["fetch"]
+            )
+        for type_, status in ended.conditions.items():
+            self._metrics.condition(type_, status)
+        self._metrics.suspended(ended.suspended)
+        if ended.provisioned or ended.report.reason == "ProvisionerFailed":
+            self._metrics.provisioner_run(ended.provisioned and not ended.report.failed)
+
+    def _notify(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+        if turn.ended is None or self._notices is None:
+            return
+        ended, before = turn.ended.report, self._failed
+        self._failed = str(ended.reason) if ended.failed else None
+        told = {"target": self._name, **fields}
+        if ended.failed and before != ended.reason:
+            self._notices.tell("failed", told)
+        elif not ended.failed and before is not None:
+            self._notices.tell("recovered", told)
+        elif ended.changed:
+            self._notices.tell("changed", told)
+
+
+def _built(ended: loop.Ended) -> int:
+    decision = ended.report.decision
+    works = decision.images if decision and not ended.report.failed else ()
+    return sum(work.need is image_work.Need.BUILD for work in works)
+
+
+def _fields(turn: loop.Turn) -> dict[str, object]:
+    """The facts of a turn, as docs/json.md describes a run's outcome and docs/operations.md a log line."""
+    common: dict[str, object] = {
+        "run": turn.run.id,
+        "causes": sorted(turn.run.causes),
+        "seconds": round(turn.took_s, 3),
+        "next_in_s": round(max(turn.next_s, 0.0), 1),
+    }
+    if turn.ended is None:
+        reason, words = ("Superseded", "newer content came") if turn.superseded else ("Unchanged", "nothing new")
+        return {"reason": reason, "message": words, "failed": False, "changed": False, **common}
+    ended, result = turn.ended, turn.ended.report
+    fields: dict[str, object] = {
+        "reason": str(result.reason),
+        "message": result.message,
+        "failed": result.failed,
+        "changed": result.changed and not result.failed,
+        "revision": digest.short(result.revision) if result.revision else "",
+        "generation": result.generation,
+        **common,
+        "phases": {name: round(seconds, 4) for name, seconds in ended.phases.items()},
+    }
+    if ended.commit:
+        fields["commit"] = ended.commit
+    if result.hint:
+        fields["hint"] = result.hint
+    if result.decision is not None:
+        counted = Counter(change.operation for change in result.decision.comparison.changes)
+        fields |= {f"{operation.name.lower()}_items": counted[operation] for operation in diff.Operation}
+        fields["images_built"] = _built(ended)
+    if ended.published_s is not None:
+        fields["changed_to_published_s"] = round(ended.published_s - turn.run.requested_s, 4)
+    return fields

@@ -1,0 +1,88 @@
+"""A folder that is followed by a controller that stays, on a real stack: changes are served without another command,
+others' edits are healed and told, and doing nothing costs nothing (faults.md D1, P12, L5)."""
+
+import json
+import time
+
+import pytest
+
+from e2e.harness import commands, converging, daemon, listening, marked, matrix, stacks, watch
+from tests.fakes import daemons
+
+PASSES, WARM = 1000, 200
+"""Idle passes, and after how many of them everything is in memory that stays there."""
+
+
+@pytest.fixture
+def target(
+    stack: stacks.Stack,
+    controller: commands.Controller,
+    environment: matrix.Environment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> converging.Target:
+    """The stack, converged with the small artifact."""
+    artifact = marked.small(environment, tmp_path_factory.mktemp("watched") / "source")
+    following = converging.Target(stack, controller, artifact)
+    following.reconcile()
+    return following
+
+
+def test_a_change_in_the_folder_is_served(target: converging.Target) -> None:
+    """New code is built, pushed, published, and answers a request; exactly one build, and no provisioner run."""
+    with daemon.following(target.controller, *target.options) as controller, listening.to(target.stack) as heard:
+        controller.await_ready()
+        seen = len(controller.lines)
+        target.artifact.code("hello", "echo changed in the folder")
+        line = controller.await_pass("SourceChanged", since=seen)
+        print(daemon.told(line))
+        assert (line["causes"], line["images_built"]) == (["files"], 1)
+        assert target.answer("/hello", "changed in the folder") == "changed in the folder"
+        counted = heard.counted()
+        assert (counted["image push"], counted["container create provisioner"]) == (1, 0), counted
+        assert controller.end() == 0
+
+
+def test_a_hand_edit_is_healed_and_reported_as_drift(target: converging.Target) -> None:
+    """P12: what somebody changed in CONFIG_DIR is put back within the interval; metrics and history say so."""
+    config_dir = target.stack.config_dir
+    before = watch.documents(config_dir)
+    with daemon.following(target.controller, *target.options, env={"CONTROLLER_INTERVAL": "300ms"}) as controller:
+        controller.await_ready()
+        assert controller.metric("drifted_passes_total") == 0
+        (config_dir / "routing.yml").write_text("routes: []\n", encoding="utf-8")
+        line = controller.await_pass("Drifted")
+        assert watch.documents(config_dir) == before
+        assert (line["causes"], line["changed"], line["failed"]) == (["interval"], True, False)
+        assert controller.metric("drifted_passes_total") == 1
+        seen = len(controller.lines)
+        controller.await_pass("InSync", since=seen)
+        assert target.answer("/hello", "hello v1") == "hello v1"
+    told = target.controller.run("history", "--config-dir", str(config_dir), "--output", "json")
+    assert json.loads(told.out)["rows"][0]["reason"] == "Drifted"
+
+
+def test_1000_idle_passes_cost_nothing(target: converging.Target) -> None:
+    """L5: no writes, no engine changes, and memory, descriptors, threads and disk are what they were."""
+    env = {"CONTROLLER_INTERVAL": "10ms"}
+    with daemon.following(target.controller, *target.options, env=env) as controller, listening.to(target.stack) as heard:
+        early = after_passes(controller, WARM)
+        disk, since = watch.tree(target.stack.config_dir), heard.counted()
+        late = after_passes(controller, PASSES + WARM)
+        assert watch.tree(target.stack.config_dir) == disk
+        assert heard.counted() == since
+        print(f"after {WARM} passes {early}, after {PASSES} more {late}")
+        assert late.memory <= early.memory * 1.05
+        assert late.descriptors <= early.descriptors
+        assert late.threads <= early.threads
+        assert {line["reason"] for line in controller.passes} == {"InSync"}
+
+
+def after_passes(controller: daemon.Following, count: int) -> daemon.Held:
+    """What the process holds after so many passes: between two of them, which is the least of some looks."""
+    daemons.until(lambda: len(controller.passes) >= count, patience_s=240)
+    looks = []
+    for _ in range(50):
+        time.sleep(0.01)
+        looks.append(controller.held())
+    least = [min(values) for values in zip(*((one.memory, one.descriptors, one.threads) for one in looks), strict=True)]
+    return daemon.Held(*least)

@@ -1,0 +1,169 @@
+"""The controller that stays, as a real process on a real folder (faults.md C4, C5, D1, L2, P11, P16, K2)."""
+
+import json
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes import command, daemons
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> command.Shop:
+    """The sample artifact and a CONFIG_DIR."""
+    return command.Shop(tmp_path)
+
+
+def _ask(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - an address of our own
+        body = answer.read()
+    return json.loads(body) if answer.headers["Content-Type"].startswith("application/json") else body.decode()
+
+
+def test_a_change_in_the_folder_is_published_without_another_command(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--interval", "1h") as daemon:
+        daemon.await_pass("FirstPublish")
+        seen = len(daemon.lines)
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+        told = daemon.await_pass("SourceChanged", since=seen)
+        assert b"timeout: 25" in (shop.documents()["functions.yml"] or b"")
+        assert told["causes"] == ["files"]
+        assert told["change_items"] == 1
+        assert told["changed_to_published_s"] > 0
+        assert {"fetch", "publish", "record"} <= set(told["phases"])
+        assert daemon.end() == 0
+
+
+def test_p10_without_events_the_rescan_finds_it(shop: command.Shop) -> None:
+    settings = shop.folder / "controller.yml"
+    settings.write_text("source: {directory: {path: artifacts, watch: false}}\nrescan: 100ms\ninterval: 1h\n")
+    with daemons.running("--config", settings, "--config-dir", shop.config) as daemon:
+        daemon.await_pass("FirstPublish")
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+        assert daemon.await_pass("SourceChanged")["causes"] == ["rescan"]
+
+
+def test_p11_bad_content_and_its_fix(shop: command.Shop) -> None:
+    """The old set stays live, the failure is told, and the fix does not wait for a back-off."""
+    with daemons.running(*shop.target, "--interval", "1h") as daemon:
+        daemon.await_pass("FirstPublish")
+        before = shop.documents()
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: [")
+        told = daemon.await_pass("ArtifactInvalid")
+        assert told["level"] == "error"
+        assert shop.documents() == before
+        seen = len(daemon.lines)
+        shop.edit("catalog", "functions.yml", "timeout: [", "timeout: 25")
+        daemon.await_pass("SourceChanged", since=seen)
+
+
+def test_a_hand_edit_is_healed_and_told_as_drift(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--interval", "200ms", "--listen", "127.0.0.1:0") as daemon:
+        daemon.await_pass("FirstPublish")
+        before = shop.documents()
+        command.replace_text(shop.config / "functions.yml", "timeout: 10", "timeout: 99")
+        daemon.await_pass("Drifted")
+        assert shop.documents() == before
+        assert "drift" in _ask(f"{daemon.address}/metrics")
+
+
+def test_idle_passes_write_nothing(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--interval", "20ms") as daemon:
+        daemon.await_line(lambda line: line.get("reason") == "InSync")
+        before = command.snapshot(shop.config)
+        daemons.until(lambda: len(daemon.passes) > 50)
+        assert command.snapshot(shop.config) == before
+
+
+def test_usr1_looks_now(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--interval", "1h") as daemon:
+        daemon.await_pass("FirstPublish")
+        seen = len(daemon.lines)
+        daemon.signal(signal.SIGUSR1)
+        assert daemon.await_pass("InSync", since=seen)["causes"] == ["signal"]
+
+
+def test_hup_reads_the_settings_again_and_keeps_the_old_on_error(shop: command.Shop) -> None:
+    settings = shop.folder / "controller.yml"
+    settings.write_text("source: {directory: {path: artifacts}}\ninterval: 1h\n")
+    with daemons.running("--config", settings, "--config-dir", shop.config) as daemon:
+        daemon.await_pass("FirstPublish")
+        settings.write_text("intervall: 1h\n")
+        daemon.signal(signal.SIGHUP)
+        told = daemon.await_line(lambda line: line["event"] == "settings not reloaded")
+        assert "interval" in json.dumps(told)
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+        daemon.await_pass("SourceChanged")
+        settings.write_text("source: {directory: {path: artifacts}}\ninterval: 1h\nname: other\n")
+        seen = len(daemon.lines)
+        daemon.signal(signal.SIGHUP)
+        assert daemon.await_pass("InSync", since=seen)["target"] == "other"
+        assert daemon.end() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_p16_between_passes_the_end_is_0(shop: command.Shop, number: int) -> None:
+    with daemons.running(*shop.target) as daemon:
+        daemon.await_pass("FirstPublish")
+        daemons.until(lambda: shop.documents()["functions.yml"] is not None)
+        assert daemon.end(number) == 0
+
+
+def test_p16_suspension_survives_a_restart_and_resume_is_noticed(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--interval", "100ms") as daemon:
+        daemon.await_pass("FirstPublish")
+        assert shop.about("suspend", "--reason", "maintenance").code == 0
+        daemon.await_pass("Suspended")
+        assert daemon.end() == 0
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+        seen = len(daemon.lines)
+        daemon.begin()
+        assert "maintenance" in daemon.await_pass("Suspended", since=seen)["message"]
+        assert shop.about("resume").code == 0
+        daemon.await_pass("SourceChanged", since=seen)
+
+
+def test_status_health_and_metrics_are_served(shop: command.Shop) -> None:
+    with daemons.running(*shop.target, "--listen", "127.0.0.1:0") as daemon:
+        daemon.await_pass("FirstPublish")
+        assert _ask(f"{daemon.address}/v1/status")["applied_revision"].startswith("sha256:")
+        assert _ask(f"{daemon.address}/healthz")
+        assert _ask(f"{daemon.address}/readyz")
+        assert "artifact_controller_" in _ask(f"{daemon.address}/metrics")
+
+
+def test_the_service_manager_is_told(shop: command.Shop) -> None:
+    """sd_notify: ready, the watchdog, stopping."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(shop.folder / "notify"))
+        manager.settimeout(daemons.PATIENCE_S)
+        environment = {"NOTIFY_SOCKET": str(shop.folder / "notify"), "WATCHDOG_USEC": "100000"}
+        with daemons.running(*shop.target, environment=environment) as daemon:
+            assert manager.recv(100) == b"READY=1"
+            assert manager.recv(100) == b"WATCHDOG=1"
+            daemon.end()
+            told = b""
+            while told != b"STOPPING=1":
+                told = manager.recv(100)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--plan", "plan.json"),
+        ("--detailed-exitcode",),
+        ("--output", "json"),
+        ("--git", "https://localhost/x", "--ref", "main", "--source", "y"),
+    ],
+    ids=lambda wrong: wrong[0],
+)
+def test_what_makes_no_sense_for_a_process_that_stays_is_refused(shop: command.Shop, wrong: tuple[str, ...]) -> None:
+    ended = command.child("reconcile", "--config-dir", shop.config, "--source", shop.source, *wrong)
+    assert ended.code in (64, 78), ended.text
+    assert not shop.config.exists()

@@ -1,0 +1,242 @@
+"""A real git remote over HTTP: `git http-backend` behind a small server, with passwords, scripted faults and a count of
+requests. As a process of its own: ``python -m tests.fakes.git_server FOLDER`` prints its port."""
+
+import base64
+import contextlib
+import http.server
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Faults:
+    """What the server does instead of answering. `status` answers with a number, `location` redirects there, `silent`
+    never answers, `cut` sends only so many bytes of a body, `slow` one byte a tenth of a second."""
+
+    def __init__(self) -> None:
+        self.status: int | None = None
+        self.location = ""
+        self.silent = False
+        self.cut: int | None = None
+        self.slow = False
+
+
+class GitServer:
+    """Serves every bare repository below a folder."""
+
+    def __init__(self, folder: Path, *, user: str = "", password: str = "", port: int = 0) -> None:
+        self.folder = folder
+        self.faults = Faults()
+        self.requests: list[str] = []
+        self.authorizations: list[str] = []
+        self._expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if password else ""
+        owner = self
+
+        class Backend(_Backend):
+            server_of = owner
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Backend)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        self.closing = threading.Event()
+
+    def url(self, name: str) -> str:
+        """The address of a repository."""
+        return f"http://127.0.0.1:{self.port}/{name}"
+
+    def is_welcome(self, authorization: str | None) -> bool:
+        """Whether the password is right."""
+        return not self._expected or authorization == self._expected
+
+    def serve(self) -> None:
+        """Until `close`."""
+        self._server.serve_forever(poll_interval=0.05)
+
+    def close(self) -> None:
+        """Give the port back."""
+        self.closing.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Backend(http.server.BaseHTTPRequestHandler):
+    """One request to `git http-backend`, as a web server runs it."""
+
+    server_of: GitServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Refs."""
+        self._serve(b"")
+
+    def do_POST(self) -> None:
+        """Packs."""
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b"".join(self._chunks())
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._serve(body)
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+
+    def _serve(self, body: bytes) -> None:
+        owner, faults = self.server_of, self.server_of.faults
+        owner.requests.append(f"{self.command} {self.path}")
+        owner.authorizations.append(self.headers.get("Authorization", ""))
+        if faults.silent:
+            owner.closing.wait(60)
+            self.close_connection = True
+        elif faults.status is not None or not owner.is_welcome(self.headers.get("Authorization")):
+            self._refuse(faults.status or 401)
+        else:
+            self._answer(body)
+
+    def _refuse(self, status: int) -> None:
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        if self.server_of.faults.location:
+            self.send_header("Location", self.server_of.faults.location + self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _answer(self, body: bytes) -> None:
+        path, _, query = self.path.partition("?")
+        environment = {
+            **os.environ,
+            "GIT_PROJECT_ROOT": str(self.server_of.folder),
+            "GIT_HTTP_EXPORT_ALL": "1",
+            "GIT_CONFIG_COUNT": "1",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+            "PATH_INFO": path,
+            "QUERY_STRING": query,
+            "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+            "REMOTE_USER": "somebody",
+            "REMOTE_ADDR": "127.0.0.1",
+            "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+        }
+        ended = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=False)
+        head, _, content = ended.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.decode().split(": ", 1) for line in head.split(b"\r\n") if b": " in line)
+        self.send_response(int(headers.pop("Status", "200 OK").split()[0]))
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self._send(content)
+
+    def _send(self, content: bytes) -> None:
+        faults = self.server_of.faults
+        with contextlib.suppress(OSError):
+            if faults.cut is not None:
+                self.wfile.write(content[: faults.cut])
+                self.connection.shutdown(socket.SHUT_RDWR)
+                self.close_connection = True
+            elif faults.slow:
+                for byte in content:
+                    self.wfile.write(bytes([byte]))
+                    if self.server_of.closing.wait(0.1):
+                        return
+            else:
+                self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+        """Nothing on stderr."""
+
+
+@contextlib.contextmanager
+def serving(folder: Path, *, user: str = "", password: str = "", port: int = 0) -> Iterator[GitServer]:
+    """A server in a thread."""
+    server = GitServer(folder, user=user, password=password, port=port)
+    thread = threading.Thread(target=server.serve, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.close()
+        thread.join()
+
+
+class Author:
+    """A working copy whose commits go to a bare repository. `keys` is where an ssh key for signing is kept."""
+
+    def __init__(self, folder: Path, bare: Path) -> None:
+        self.folder = folder
+        self.bare = bare
+        self.key = folder.parent / f"{folder.name}-key"
+        self.signers = folder.parent / f"{folder.name}-signers"
+        if not bare.exists():
+            self._plain("init", "--quiet", "--bare", "--initial-branch=main", str(bare))
+            for name in ("http.receivepack", "uploadpack.allowFilter", "uploadpack.allowAnySHA1InWant"):
+                self._plain("--git-dir", str(bare), "config", name, "true")
+        self._plain("init", "--quiet", "--initial-branch=main", str(folder))
+        self.git("remote", "add", "origin", str(bare))
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "author", "-f", str(self.key)], check=True)
+        self.signers.write_text(f"author@example.org {self.key.with_suffix('.pub').read_text(encoding='utf-8')}")
+
+    def git(self, *words: str) -> str:
+        """Run git in the working copy."""
+        return self._plain("-C", str(self.folder), *words)
+
+    def commit(self, message: str = "change", *, sign: bool = False) -> str:
+        """Commit everything; the commit's id."""
+        self.git("add", "--all")
+        signing = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key}"]
+        flag = ["-S"] if sign else ["--no-gpg-sign"]
+        self.git(*signing, "commit", "--quiet", "--allow-empty", *flag, "-m", message)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def tag(self, name: str, *, sign: bool = False) -> None:
+        """An annotated tag at the newest commit."""
+        signing = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={self.key}"]
+        self.git(*signing, "tag", "-s" if sign else "-a", "-f", name, "-m", name)
+
+    def push(self, *words: str) -> None:
+        """Push the branch main, or what the words say."""
+        self.git("push", "--quiet", "--force", "origin", *(words or ("main",)))
+
+    def publish(self, message: str = "change", *, sign: bool = False) -> str:
+        """Commit and push; the commit's id."""
+        commit = self.commit(message, sign=sign)
+        self.push()
+        return commit
+
+    def fill(self, content: Path) -> None:
+        """Copy a tree into the working copy."""
+        shutil.copytree(content, self.folder, dirs_exist_ok=True)
+
+    @staticmethod
+    def _plain(*words: str) -> str:
+        environment = {
+            **os.environ,
+            "GIT_CONFIG_GLOBAL": "/dev/null",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "author",
+            "GIT_AUTHOR_EMAIL": "author@example.org",
+            "GIT_COMMITTER_NAME": "author",
+            "GIT_COMMITTER_EMAIL": "author@example.org",
+        }
+        ended = subprocess.run(["git", *words], env=environment, capture_output=True, check=False, text=True)
+        assert ended.returncode == 0, (words, ended.stderr)
+        return ended.stdout
+
+
+if __name__ == "__main__":
+    server = GitServer(Path(sys.argv[1]), port=int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    sys.stdout.write(f"{server.port}\n")
+    sys.stdout.flush()
+    server.serve()
