@@ -93,8 +93,9 @@ def twenty_containers(project: str) -> Iterator[dict[str, str]]:
     if matrix.missing(environment):
         yield {}
         return
+    stacks.build_images("bench", "docker")
     labels = ["--label", f"{probe.LABEL_PROJECT}={project}", "--label", f"{probe.LABEL_SERVICE}=gateway"]
-    made = [docker.docker("create", *labels, images.BUSYBOX, "true") for _ in range(20)]
+    made = [docker.docker("create", *labels, "esb-e2e-busybox", "true") for _ in range(20)]
     try:
         yield {"CONTROLLER_STACK__PROJECT": project}
     finally:

@@ -55,7 +55,8 @@ def main() -> int:
     )
     for row in engine.rows(chosen.runs):
         print(row, flush=True)
-    print("\nA controller that stays:\n\n| case | must reach | median | 95 % | memory |\n| --- | --- | --- | --- | --- |")
+    print("\nA controller that stays:\n\n| case | must reach | median | 95 % | memory |")
+    print("| --- | --- | --- | --- | --- |")
     for row in loop.rows(chosen.runs, quick=chosen.quick):
         print(row, flush=True)
     return 0

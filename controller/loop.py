@@ -38,8 +38,8 @@ class Ended:
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the loop, as it is told to people and programs. Without `ended` it was only a look, or it was cut
-    short by newer content. `next_s` is the wait until the next pass; `missed` says that content moved and no event had
-    told so."""
+    short by newer content; `standing` is then how the last pass ended, which is still so. `next_s` is the wait until
+    the next pass; `missed` says that content moved and no event had told so."""
 
     run: runs.Run
     ended: Ended | None
@@ -48,6 +48,7 @@ class Turn:
     superseded: bool = False
     missed: bool = False
     traceback: str = ""
+    standing: report.Report | None = None
 
 
 class Worker(Protocol):
@@ -87,6 +88,7 @@ class Loop:
         self._rescan_s = rescan_s
         self._with = plumbing
         self._standing = requeue.Standing()
+        self._last: report.Report | None = None
         self._next_pass_s = self._next_look_s = self._now()
         self._requests_seen = 0
 
@@ -123,7 +125,8 @@ class Loop:
         began_s = self._now()
         if began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new():
             self._next_look_s = self._now() + self._rescan_s
-            self._with.told(Turn(run, None, self._now() - began_s, self._next_pass_s - self._now()))
+            now_s = self._now()
+            self._with.told(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
             return
         self._pass(run, began_s)
 
@@ -134,7 +137,10 @@ class Loop:
 
     def _sees_nothing_new(self) -> bool:
         self._with.pulse.enter("looking", self._rescan_s)
-        return self._worker.look() in (self._standing.subject, None)
+        try:
+            return self._worker.look() in (self._standing.subject, None)
+        except Exception:  # noqa: BLE001 - a bug: a pass meets it too, and tells it
+            return False
 
     def _pass(self, run: runs.Run, began_s: float) -> None:
         ended, superseded, trace = None, False, ""
@@ -149,6 +155,7 @@ class Loop:
         except Exception as error:  # noqa: BLE001 - the one place besides cli.main: the next pass may do better
             trace = traceback.format_exc()
             ended = Ended(report.Report("Bug", type(error).__name__), known)
+        self._last = ended.report if ended else self._last
         self._stand(ended)
         told = run.causes - {runs.Cause.RESCAN, runs.Cause.INTERVAL, runs.Cause.RETRY}
         missed = bool(ended and known and ended.subject not in ("", known) and not told)

@@ -144,6 +144,17 @@ def _built(ended: loop.Ended) -> int:
     return sum(work.need is image_work.Need.BUILD for work in works)
 
 
+def _without_a_pass(turn: loop.Turn) -> dict[str, object]:
+    """Nothing new is no success while the last pass failed: who pushed, and asks again, must not be told so."""
+    if turn.superseded:
+        return {"reason": "Superseded", "message": "newer content came", "failed": False}
+    last = turn.standing
+    if last is None or not last.failed:
+        return {"reason": "Unchanged", "message": "nothing new", "failed": False}
+    words = f"nothing new since the pass that failed, {last.reason}: {last.message}"
+    return {"reason": "Unchanged", "message": words, "failed": True}
+
+
 def _fields(turn: loop.Turn) -> dict[str, object]:
     """The facts of a turn, as docs/json.md describes a run's outcome and docs/operations.md a log line."""
     common: dict[str, object] = {
@@ -153,8 +164,7 @@ def _fields(turn: loop.Turn) -> dict[str, object]:
         "next_in_s": round(max(turn.next_s, 0.0), 1),
     }
     if turn.ended is None:
-        reason, words = ("Superseded", "newer content came") if turn.superseded else ("Unchanged", "nothing new")
-        return {"reason": reason, "message": words, "failed": False, "changed": False, **common}
+        return {**_without_a_pass(turn), "changed": False, **common}
     ended, result = turn.ended, turn.ended.report
     fields: dict[str, object] = {
         "reason": str(result.reason),

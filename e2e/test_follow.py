@@ -9,7 +9,12 @@ import pytest
 from e2e.harness import commands, daemon, followed, git_remote, marked, matrix, stacks, watch
 from tests.fakes import daemons
 
-LONG = {"CONTROLLER_INTERVAL": "1h", "CONTROLLER_RESCAN": "1h", "CONTROLLER_RETRY__FIRST": "1h", "CONTROLLER_RETRY__LONGEST": "1h"}
+LONG = {
+    "CONTROLLER_INTERVAL": "1h",
+    "CONTROLLER_RESCAN": "1h",
+    "CONTROLLER_RETRY__FIRST": "1h",
+    "CONTROLLER_RETRY__LONGEST": "1h",
+}
 """Nothing but what the test does wakes the loop."""
 
 
@@ -117,7 +122,7 @@ def test_the_remote_is_away_for_a_while(follows: followed.Followed, staying: dae
     follows.repository.go_away()
     try:
         assert staying.look()["reason"] == "SourceUnavailable"
-        staying.look()
+        assert staying.look()["failed"] is True
         assert watch.tree(follows.config_dir) == before
         assert staying.metric("condition", type="SourceReady", status="False") == 1
         assert staying.http.get("/healthz").status == 200
@@ -154,7 +159,9 @@ def test_p11_the_fix_of_a_bad_commit_does_not_wait(follows: followed.Followed, s
     bad = staying.look()
     assert (bad["reason"], bad["failed"]) == ("ImageBuildFailed", True)
     assert bad["next_in_s"] > 3000
-    assert staying.look()["reason"] == "Unchanged", "the same content is not tried again before its time"
+    again = staying.look()
+    assert (again["reason"], again["failed"]) == ("Unchanged", True), "not tried again before its time, and no success"
+    assert "ImageBuildFailed" in again["message"]
     assert watch.documents(follows.config_dir) == before
     follows.artifact.code("hello", "echo the fix")
     dockerfile.write_text(good, encoding="utf-8")

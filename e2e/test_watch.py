@@ -64,7 +64,10 @@ def test_a_hand_edit_is_healed_and_reported_as_drift(target: converging.Target) 
 def test_1000_idle_passes_cost_nothing(target: converging.Target) -> None:
     """L5: no writes, no engine changes, and memory, descriptors, threads and disk are what they were."""
     env = {"CONTROLLER_INTERVAL": "10ms"}
-    with daemon.following(target.controller, *target.options, env=env) as controller, listening.to(target.stack) as heard:
+    with (
+        daemon.following(target.controller, *target.options, env=env) as controller,
+        listening.to(target.stack) as heard,
+    ):
         early = after_passes(controller, WARM)
         disk, since = watch.tree(target.stack.config_dir), heard.counted()
         late = after_passes(controller, PASSES + WARM)

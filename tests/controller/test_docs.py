@@ -7,19 +7,38 @@ from pathlib import Path
 
 import pytest
 
-from controller import cancellation, errors, log, loop, metrics, pulse, report, runs, settings, telling, timing, worker
-from tests.fakes import command, console
+from controller import (
+    cancellation,
+    errors,
+    log,
+    loop,
+    metrics,
+    pulse,
+    report,
+    runs,
+    settings,
+    settings_sections,
+    telling,
+    timing,
+    worker,
+)
+from tests.fakes import command, console, tools
 
 DOCS = command.ROOT / "docs"
 
 FAULTS = (
     *(f"A{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11)),
     *(f"B{number}" for number in range(1, 8)),
-    *("C1", "C3", "C6", "C7"),
+    *("C1", *(f"C{number}" for number in range(3, 8))),
+    *(f"D{number}" for number in range(1, 7)),
+    *(f"E{number}" for number in (*range(1, 7), 8)),
     *(f"F{number}" for number in range(1, 8)),
     *("G1", "G4"),
     *(f"H{number}" for number in (*range(1, 11), 12)),
-    *("K1", "K2", "K3", "L2", "L4", "L7"),
+    *(f"I{number}" for number in range(1, 8)),
+    *("K1", "K2", "K3"),
+    *("L1", "L2", "L4", "L5", "L7"),
+    *("P11", "P12"),
 )
 """The rows of faults.md that this version promises."""
 
@@ -71,7 +90,7 @@ def told_of(ended: loop.Ended | None) -> set[str]:
     """The keys of a run's outcome."""
     asked = runs.Runs()
     told = telling.Telling(
-        telling.Who("default", "git"), asked, log.Log(settings.Settings().log, io.StringIO()), metrics.Metrics(), None
+        telling.Who("default", "git"), asked, log.Log(settings_sections.Log(), io.StringIO()), metrics.Metrics(), None
     )
     with asked.begun(runs.Cause.START) as run:
         told(loop.Turn(run, ended, took_s=1.0, next_s=30.0))
@@ -118,6 +137,8 @@ def test_every_cause_of_a_run_and_every_phase_is_documented() -> None:
 def test_every_block_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     """All console blocks, in order, in one folder that holds the sample as `artifacts/`; e2e/test_readme.py runs those
     that want a stack."""
+    for tool in ("curl", "git", "openssl", "ssh-keygen"):
+        tools.require(tool)
     text = (command.ROOT / "README.md").read_text(encoding="utf-8")
     folder = command.Shop(tmp_path / "work").folder
     shim = tmp_path / "bin" / "controller"

@@ -64,14 +64,15 @@ def test_i4_a_step_within_its_limit_lives_and_one_beyond_it_does_not() -> None:
     machine = FakeClock()
     beats = pulse.Pulse(machine)  # type: ignore[arg-type]  # a clock by its methods
     beats.enter("build", 900.0)
-    machine.now += 900.0
-    assert beats.alive, "a long build is no hang"
-    machine.now += pulse.MARGIN_S + 1
-    assert not beats.alive
+    lived = [beats.alive]
+    for seconds in (900.0, pulse.MARGIN_S + 1):
+        machine.now += seconds
+        lived.append(beats.alive)
+    assert lived == [True, True, False], "a long build is no hang, one past its deadline is"
     beats.enter("waiting", 30.0)
-    assert beats.alive
+    lived = [beats.alive]
     beats.end()
-    assert not beats.alive
+    assert [*lived, beats.alive] == [True, False]
 
 
 def test_i4_when_the_last_good_check_was() -> None:

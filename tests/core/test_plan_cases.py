@@ -51,7 +51,7 @@ def _item(text: str, value: object) -> items.Item:
 
 
 def _policy(
-    prune: str = "owned", publish: str = "generation", provision: str = "on-change", **switches: bool
+    prune: str = "owned", publish: str = "generation", provision: str = "on-change", **switches: Any
 ) -> policy.Policy:
     return policy.Policy(
         prune=policy.Prune(prune),
