@@ -34,6 +34,7 @@ _SILENT = re.compile(
 )
 _SSH = re.compile(r"(?i:error: )?error during connect: .*\bcommand \[ssh .* has exited with .*?\bstderr=(.*)")
 _REQUEST = re.compile(r"error during connect: (?:[^:\"]+: )??[A-Z][a-z]+ \"[^\"]*\": ", re.IGNORECASE)
+_BROKEN = re.compile(r"write \|1: broken pipe")  # the pipe to ssh; what ssh said is lost then
 _ASKS = re.compile(r"host key|permission denied|passphrase|password", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:error: |docker: |got )+", re.IGNORECASE)
 _VERSIONS = re.compile(r"(?:Error response from daemon: )?client version .* is too (?:old|new)", re.IGNORECASE)
@@ -107,6 +108,8 @@ def _cause(words: str, address: str) -> str:
         return f"there is no socket {path}; start the engine, or correct docker.host or DOCKER_HOST"
     if path and _SILENT.match(words) and "connect to the docker" in words.lower():
         return f"nobody listens on the socket {path}; start the engine"
+    if _BROKEN.search(words):
+        return "ssh ended before it took the request; `ssh` to that host by hand shows why"
     return _shown(_REQUEST.sub("", words, count=1))  # the address is told already
 
 

@@ -429,6 +429,17 @@ def test_p8_nothing_begins_for_somebody_who_is_gone(stub: docker_stub.DockerStub
         assert len(stub.calls) - before == runs
 
 
+def test_h5_what_the_shell_itself_complains_of_is_not_lost(stub: docker_stub.DockerStub) -> None:
+    """As that it cannot find one of its programs."""
+    stub.says("container list")
+    for program in {*docker_child.PROGRAMS, "cat"} - {"head"}:
+        (stub.folder / "bin" / program).symlink_to(str(shutil.which(program)))
+    words = [*docker_child.prefix(60, log=False), "container", "list"]
+    only = {"PATH": str(stub.folder / "bin")}
+    ended = subprocess.run(words, env=only, check=False, capture_output=True, timeout=60)
+    assert b"head" in ended.stderr
+
+
 def test_b3_the_lifeline_is_not_inherited(stub: docker_stub.DockerStub) -> None:
     """Neither by docker nor by any other child: it would live on with them."""
     stub.does("container logs", "ls -l /proc/self/fd /proc/$$/fd; exit 0")
