@@ -1,6 +1,7 @@
 """The one place that reads clocks. Everything that needs time takes a `Clock`, so that tests pass time in."""
 
 import datetime
+import re
 import time
 from dataclasses import dataclass
 
@@ -28,6 +29,18 @@ class Clock:
     def utc(self) -> datetime.datetime:
         """The wall clock in UTC."""
         return datetime.datetime.fromtimestamp(self.now_s(), tz=datetime.UTC)
+
+
+_WHOLE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.0+)?(Z|[+-][0-9]{2}:[0-9]{2})")
+
+
+def whole_second(text: str) -> int | None:
+    """Seconds since the epoch of an RFC 3339 time; None for what is none, and for a part of a second."""
+    found = _WHOLE.fullmatch(text)
+    try:
+        return int(datetime.datetime.fromisoformat(f"{found[1]}{found[2]}").timestamp()) if found else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def iso(moment: datetime.datetime) -> str:

@@ -27,7 +27,9 @@ from controller import (
     docker_preflight,
     docker_values,
     errors,
+    registry_names,
 )
+from core import image_inputs
 
 if TYPE_CHECKING:
     import python_on_whales
@@ -45,10 +47,14 @@ NameInUse = docker_values.NameInUse
 DeadlinePassed = docker_values.DeadlinePassed
 terminate_children = docker_child.terminate_children
 
+DEFAULT_PLATFORM = "DOCKER_DEFAULT_PLATFORM"
+"""The variable from which buildx takes a platform when none is asked for."""
+
 LABEL_CALL = "artifact-controller.call"
 """Tells the container of one `run_service` from all others, in the engine's events."""
 
-_LOCAL = re.compile(r"(?m)^\s*(?:unix|npipe|fd)://")
+_LOCAL = re.compile(r"(?:unix|npipe|fd)://")
+_TCP = re.compile(r"(?:(?:tcp|http|https)://)?(?:[^/@]*@)?([^/@]+)(?:/.*)?")
 _NO_MANIFEST = re.compile(r"error: .*(?:: not found|manifest unknown|name unknown)", re.IGNORECASE)
 _NO_CONTAINER = re.compile(r"no such container", re.IGNORECASE)
 _MACHINE = clock.Clock()
@@ -72,6 +78,7 @@ class Engine:
         self._deadlines = deadlines or Deadlines()
         self._calls = docker_calls.Calls(self._run, self.address, self._deadlines.probe_s)
         self._found: set[Piece] = set()
+        self._platform = ""
 
     @property
     def address(self) -> str:
@@ -83,18 +90,31 @@ class Engine:
 
     @functools.cached_property
     def remote(self) -> bool:
-        """Whether the engine's host is another than this one. A context is looked up, once."""
+        """Whether the engine's host is another than this one; over TCP, loopback is this one. A context is looked up,
+        once."""
         question = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}")
-        return not _LOCAL.search(self._known_host or self._calls.ask(*question).decode(errors="replace"))
+        told = self._known_host or self._calls.ask(*question).decode(errors="replace")
+        return not any(_is_here(line.strip()) for line in told.splitlines())
 
     def preflight(self, pieces: Collection[Piece]) -> None:
         """Raise when one of the pieces is missing, forbidden or too old, naming it (faults.md H5). A plugin that was
         found once is not looked for again."""
         docker_preflight.require_programs()
-        for piece in Piece:
+        if Piece.ENGINE in pieces:
+            self._platform = docker_preflight.require_engine(self._calls, builds=Piece.BUILDX in pieces)
+        for piece in (Piece.BUILDX, Piece.COMPOSE):
             if piece in pieces and piece not in self._found:
-                docker_preflight.require(self._calls, piece)
-                self._found |= {piece} - {Piece.ENGINE}
+                docker_preflight.require_plugin(self._calls, piece)
+                self._found.add(piece)
+
+    @property
+    def platform(self) -> str:
+        """What is built when no platform is asked for, such as ``linux/amd64``: what `DEFAULT_PLATFORM` names, else
+        the engine's own, "" when it does not say. As the last preflight saw it, or asked for now. (faults.md H9)"""
+        told = os.environ.get(DEFAULT_PLATFORM, "")
+        if not (told or self._platform):
+            self.preflight((Piece.ENGINE,))
+        return told or self._platform
 
     def containers(
         self, labels: Mapping[str, str] | None = None, *, name: str = "", environment: Collection[str] = ()
@@ -137,7 +157,7 @@ class Engine:
         seconds = self._deadlines.build_s
         stream = self._client(seconds, log=True).buildx.build(
             wanted.context,
-            build_args=dict(wanted.arguments),
+            build_args=_arguments(wanted),
             build_contexts=dict(wanted.contexts),
             builder=self._builder,
             cache=wanted.cache,
@@ -156,7 +176,11 @@ class Engine:
         built = self.images(wanted.tags[:1])
         if not built:
             raise docker_failures.unavailable(f"the image {wanted.tags[0]} was built, and is not in the engine")
-        return built[wanted.tags[0]].id
+        image = built[wanted.tags[0]]
+        if wanted.created_s not in {None, image.created_s}:
+            sentence = f"the engine does not date images by {image_inputs.SOURCE_DATE_EPOCH}: Docker 24 and newer do"
+            raise docker_failures.unavailable(sentence)
+        return image.id
 
     def tag(self, image_id: str, reference: str) -> None:
         """Give an image a name. Raises `CommandFailed`, `DeadlinePassed`."""
@@ -260,6 +284,19 @@ class Engine:
         docker_preflight.require_programs()
         words = docker_child.prefix(seconds, log=log, environment=environment)
         return python_on_whales.DockerClient(client_call=words, host=self._host, context=self._context, **compose)
+
+
+def _is_here(address: str) -> bool:
+    """Whether an engine's address, as docker takes it, is on this host. Without a scheme it is TCP."""
+    tcp = _TCP.fullmatch(address)
+    return bool(_LOCAL.match(address) or (tcp and registry_names.is_loopback(tcp[1])))
+
+
+def _arguments(wanted: BuildRequest) -> dict[str, str]:
+    """The build arguments, with the one that dates the image. It wins over one of that name in this environment, which
+    buildx would take instead."""
+    dated = {} if wanted.created_s is None else {image_inputs.SOURCE_DATE_EPOCH: str(wanted.created_s)}
+    return {**wanted.arguments, **dated}
 
 
 def _raw(stream: Iterable[tuple[str, bytes]]) -> docker_calls.Raw:

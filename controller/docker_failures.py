@@ -22,6 +22,8 @@ _PACKAGES = {
 }
 _LONGEST = 300
 _LAST_WORDS = 5
+_LAST_WORDS_OF_SSH = 40
+"""ssh may say much: a banner of its host, a whole page when the host's key has changed."""
 
 _DENIED = re.compile(r"permission denied while trying to connect to the docker", re.IGNORECASE)
 _SILENT = re.compile(
@@ -30,6 +32,10 @@ _SILENT = re.compile(
     r"|conflicting options: |context \"[^\"]*\": context not found",
     re.IGNORECASE,
 )
+_SSH = re.compile(r"(?i:error: )?error during connect: .*\bcommand \[ssh .* has exited with .*?\bstderr=(.*)")
+_REQUEST = re.compile(r"error during connect: (?:[^:\"]+: )??[A-Z][a-z]+ \"[^\"]*\": ", re.IGNORECASE)
+_BROKEN = re.compile(r"write \|1: broken pipe")  # the pipe to ssh; what ssh said is lost then
+_ASKS = re.compile(r"host key|permission denied|passphrase|password", re.IGNORECASE)
 _PREFIX = re.compile(r"(?:error: |docker: |got )+", re.IGNORECASE)
 _VERSIONS = re.compile(r"(?:Error response from daemon: )?client version .* is too (?:old|new)", re.IGNORECASE)
 _CONTEXT = re.compile(r'context "([^"]*)": context not found')
@@ -47,6 +53,8 @@ def of_connection(lines: Sequence[str], address: str) -> errors.ControllerError 
 
     Only whole lines as docker begins them count, and only the last ones: a program in a build may print anything.
     """
+    if said := _of_ssh(lines[-_LAST_WORDS_OF_SSH:]):
+        return unavailable(f"no engine answers at {address}: {said}")
     for line in reversed(lines[-_LAST_WORDS:]):
         words = _PREFIX.sub("", line, count=1) if _PREFIX.match(line) else line
         if _DENIED.match(words):
@@ -79,6 +87,19 @@ def of_noise(what: str, size: int) -> errors.ControllerError:
     return unavailable(f"docker {what} answered with {size} bytes that are not what was asked for")
 
 
+def _of_ssh(lines: Sequence[str]) -> str:
+    """Why ssh did not get through, in its own last words; "" when docker says nothing of ssh. Docker puts all lines of
+    what ssh said at the end of a long sentence."""
+    begun = [(number, found) for number, line in enumerate(lines) if (found := _SSH.match(line))]
+    if not begun:
+        return ""
+    number, found = begun[-1]
+    said = [line.strip() for line in (found[1], *lines[number + 1 :]) if line.strip()]
+    words = f"ssh said: {_shown(' / '.join(said[-2:]))}" if said else "ssh ended without a word"
+    asks = any(_ASKS.search(line) for line in said[-2:])
+    return words + (" (it cannot ask here: log in once by hand, as this user and without a password)" if asks else "")
+
+
 def _cause(words: str, address: str) -> str:
     path = _socket(words, address)
     if unknown := _CONTEXT.search(words):
@@ -87,7 +108,9 @@ def _cause(words: str, address: str) -> str:
         return f"there is no socket {path}; start the engine, or correct docker.host or DOCKER_HOST"
     if path and _SILENT.match(words) and "connect to the docker" in words.lower():
         return f"nobody listens on the socket {path}; start the engine"
-    return _shown(words)
+    if _BROKEN.search(words):
+        return "ssh ended before it took the request; `ssh` to that host by hand shows why"
+    return _shown(_REQUEST.sub("", words, count=1))  # the address is told already
 
 
 def _membership(words: str, address: str) -> str:

@@ -8,7 +8,7 @@ never leave, except for the names that were asked for (faults.md P13). Pure.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from controller import docker_values, registry_names
+from controller import clock, docker_values, registry_names
 
 _ENDED = frozenset({"exited", "dead"})
 _SHORTEST_ID = 12
@@ -45,18 +45,20 @@ def image(payload: Mapping[str, Any]) -> docker_values.EngineImage | None:
         repo_digests=tuple(name for name in _texts(payload, "RepoDigests") if not name.startswith("<none>")),
         labels=_labels(_object(payload, "Config")),
         platform="/".join(part for part in parts if part),
+        created_s=clock.whole_second(_text(payload, "Created")),
     )
 
 
 def manifest(payload: Mapping[str, Any]) -> docker_values.RemoteManifest | None:
-    """What ``imagetools inspect`` shows: of one image its labels, of an index those of the first image with any."""
+    """What ``imagetools inspect`` shows: of an image its labels and date, of an index those of the first with any."""
     digest = _text(_object(payload, "manifest"), "digest")
     if not digest:
         return None
     shown = _object(payload, "image")
     images = [shown, *(one for one in shown.values() if isinstance(one, dict))]
-    labels = (_labels(_object(one, "config")) for one in images)
-    return docker_values.RemoteManifest(digest, next((found for found in labels if found), {}))
+    first = next((one for one in images if _labels(_object(one, "config"))), {})
+    created_s = clock.whole_second(_text(first, "created"))
+    return docker_values.RemoteManifest(digest, _labels(_object(first, "config")), created_s)
 
 
 def by_reference(

@@ -16,6 +16,9 @@ OLDEST: Mapping[docker_values.Piece, tuple[int, int]] = {
 }
 """The oldest versions that understand what is asked of them."""
 
+OLDEST_TO_BUILD = (24, 0)
+"""Of an engine that builds: the first with a BuildKit (0.11) that dates images by SOURCE_DATE_EPOCH."""
+
 _QUESTIONS: Mapping[docker_values.Piece, tuple[str, ...]] = {
     docker_values.Piece.BUILDX: ("buildx", "version"),
     docker_values.Piece.COMPOSE: ("compose", "version", "--short"),
@@ -31,21 +34,38 @@ def require_programs() -> None:
             raise docker_failures.unavailable(f"the {program} command is missing: it is not on PATH")
 
 
-def require(calls: docker_calls.Calls, piece: docker_values.Piece) -> None:
-    """Raise `ControllerError("DockerUnavailable")` when the piece is missing, forbidden, silent or too old."""
-    old = too_old(piece, _engine(calls) if piece is docker_values.Piece.ENGINE else _plugin(calls, piece))
+def require_plugin(calls: docker_calls.Calls, piece: docker_values.Piece) -> None:
+    """Raise `ControllerError("DockerUnavailable")` when the plugin is missing, silent or too old."""
+    old = too_old(piece, calls.ask(*_QUESTIONS[piece], piece=piece).decode(errors="replace"))
     if old:
         raise old
 
 
-def too_old(piece: docker_values.Piece, text: str) -> errors.ControllerError | None:
-    """The error of a version below `OLDEST`, naming both. One that is not known is taken as new enough."""
-    found = version(text)
-    if found is None or found >= OLDEST[piece]:
+def require_engine(calls: docker_calls.Calls, *, builds: bool) -> str:
+    """The engine's own platform, such as ``linux/amd64``; "" when it does not say. One call. Raise
+    `ControllerError("DockerUnavailable")` when it is missing, forbidden, silent, or too old (for builds)."""
+    answer = calls.ask("version", "--format", "{{json .}}")
+    server = [one["Server"] for one in docker_calls.objects("version", answer) if isinstance(one.get("Server"), dict)]
+    if not server:
+        raise docker_failures.unavailable(f"no engine answers at {calls.address}: docker version shows only itself")
+    old = too_old(docker_values.Piece.ENGINE, str(server[0].get("Version", "")), builds=builds)
+    if old:
+        raise old
+    parts = [part for part in (server[0].get("Os"), server[0].get("Arch")) if isinstance(part, str) and part]
+    return "/".join(parts) if len(parts) == 2 else ""
+
+
+def too_old(piece: docker_values.Piece, text: str, *, builds: bool = False) -> errors.ControllerError | None:
+    """The error of a version below the oldest (of an engine that `builds`: `OLDEST_TO_BUILD`), naming both. One that is
+    not known is taken as new enough."""
+    found, oldest = version(text), OLDEST_TO_BUILD if builds else OLDEST[piece]
+    if found is None or found >= oldest:
         return None
-    told, wanted = (".".join(str(number) for number in numbers) for numbers in (found, OLDEST[piece]))
-    name = docker_failures.NAMES[piece]
-    return docker_failures.unavailable(f"the {name} is too old: found {told}, wanted {wanted} or newer")
+    told, wanted = (".".join(str(number) for number in numbers) for numbers in (found, oldest))
+    old = f"too old{' to build images' if builds else ''}"
+    return docker_failures.unavailable(
+        f"the {docker_failures.NAMES[piece]} is {old}: found {told}, wanted {wanted} or newer"
+    )
 
 
 def version(text: str) -> tuple[int, int] | None:
@@ -57,16 +77,3 @@ def version(text: str) -> tuple[int, int] | None:
     found = next((match for line in lines if (match := _VERSION.search(line))), None)
     numbers = (int(found[1]), int(found[2])) if found else (0, 0)
     return numbers if any(numbers) else None
-
-
-def _engine(calls: docker_calls.Calls) -> str:
-    """The version of the engine, which answers only when it can be reached."""
-    answer = calls.ask("version", "--format", "{{json .}}")
-    server = [one["Server"] for one in docker_calls.objects("version", answer) if isinstance(one.get("Server"), dict)]
-    if not server:
-        raise docker_failures.unavailable(f"no engine answers at {calls.address}: docker version shows only itself")
-    return str(server[0].get("Version", ""))
-
-
-def _plugin(calls: docker_calls.Calls, piece: docker_values.Piece) -> str:
-    return calls.ask(*_QUESTIONS[piece], piece=piece).decode(errors="replace")

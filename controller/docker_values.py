@@ -49,21 +49,25 @@ class Container:
 
 @dataclass(frozen=True, slots=True)
 class EngineImage:
-    """One image in the engine. `repo_digests` are ``repository@sha256:…``; `platform` is ``linux/amd64``."""
+    """One image in the engine. `repo_digests` are ``repository@sha256:…``; `platform` is ``linux/amd64``.
+    `created_s` is the second, since the epoch, that it says it was created in; None for none, or a part of one."""
 
     id: str
     tags: tuple[str, ...]
     repo_digests: tuple[str, ...]
     labels: Mapping[str, str]
     platform: str
+    created_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteManifest:
-    """What a registry holds under a reference: the digest of the manifest or index, and the labels of its image."""
+    """What a registry holds under a reference: the digest of the manifest or index, and of its image the labels and the
+    second of its creation, as in `EngineImage`."""
 
     digest: str
     labels: Mapping[str, str]
+    created_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,8 @@ class BuildRequest:
     """One build. `dockerfile` lies outside of `context`; `arguments` are no secrets.
 
     `tags` has at least one. `platform` is "" for the engine's own. `contexts` are named contexts: what stands for a
-    reference in FROM, such as ``docker-image://repository@sha256:…``. Without `cache` every step runs.
+    reference in FROM, such as ``docker-image://repository@sha256:…``. Without `cache` every step runs. `created_s` is
+    the second, since the epoch, that the image is dated by; None leaves it to the engine.
     """
 
     context: Path
@@ -82,6 +87,7 @@ class BuildRequest:
     platform: str
     contexts: Mapping[str, str]
     cache: bool = True
+    created_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

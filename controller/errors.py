@@ -76,6 +76,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "SecretsMissing": Meaning(77, _T, "set them in the environment or in the file given by --secret-env"),
     "PlanMoved": Meaning(77, _T, "make a new plan with `controller diff --out` and review it"),
     "NothingToRollBackTo": Meaning(77, _T, "`controller history` lists the revisions that were applied"),
+    "ImageLost": Meaning(77, _T, "apply a new revision, or let a pass over that one's source build its images again"),
     "HostPathUnknown": Meaning(78, _T, "set stack.config_dir_on_host to the engine's path or volume of CONFIG_DIR"),
     "SettingsInvalid": Meaning(78, _T, "`controller manifest schema --of settings` prints every key"),
     "StateNewer": Meaning(78, _T, "use the newer controller that wrote this state; nothing was touched"),

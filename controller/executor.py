@@ -8,7 +8,7 @@ from controller import world as worlds
 from core import actions, image_inputs, image_work, outcomes, plan, record
 from core import situation as situations
 
-_OF_THE_COMMAND = frozenset({"LockBusy", "PlanMoved", "NothingToRollBackTo"})
+_OF_THE_COMMAND = frozenset({"LockBusy", "PlanMoved", "NothingToRollBackTo", "ImageLost"})
 
 
 def make_images(

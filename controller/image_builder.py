@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from controller import docker, image_failures, retry, scratch, side_by_side
-from core import image_inputs, image_work, references
+from core import dockerfile_seal, image_inputs, image_work, references
 
 PUSH_ATTEMPTS = 3
 PUSH_WAIT_S = 1.0
@@ -46,9 +46,10 @@ class Builder:
     `parallel` is the number of builds, or pushes, at a time; None for one a core. `copy_context` fills an empty folder
     with a function's context, and raises when that is not what the input's digest covers: the label would lie for
     ever. `rebuild` uses no cache. `scratch` is the target's own folder (`controller.scratch`). `in_registry` are the
-    base references whose digest is one of the registry. `told` hears a line as each one begins, from any thread, one
-    at a time. `check` is asked again and again in the calling thread, and raises
-    when all of it should end. `end_children` and `sleep` stand for the machine in tests.
+    base references whose digest is one of the registry. `platform` is the one that the settings ask for; "" leaves it
+    to the engine, as anybody's build does. `told` hears a line as each one begins, from any thread, one at a time.
+    `check` is asked again and again in the calling thread, and raises when all of it should end. `end_children` and
+    `sleep` stand for the machine in tests.
     """
 
     engine: Engine
@@ -59,6 +60,7 @@ class Builder:
     parallel: int | None = None
     rebuild: bool = False
     in_registry: Collection[str] = ()
+    platform: str = ""
     told: Callable[[str], None] = _silent
     end_children: Callable[[], None] = docker.terminate_children
     sleep: Callable[[float], None] = retry.sleep
@@ -113,7 +115,7 @@ class Builder:
             self.copy_context(work.wanted, context)
             # In a folder of its own: BuildKit reads what lies beside it, a Dockerfile.dockerignore for example (G4).
             dockerfile.parent.mkdir()
-            dockerfile.write_bytes(work.wanted.dockerfile.encode())
+            dockerfile.write_bytes(dockerfile_seal.sealed(work.wanted.dockerfile, work.wanted.digest).encode())
             if not ending.is_set():
                 self.engine.build(self._request(work.wanted, context, dockerfile))
 
@@ -129,9 +131,10 @@ class Builder:
                 image_inputs.LABEL_FUNCTION: wanted.function,
             },
             arguments=dict(wanted.arguments),
-            platform=wanted.platform,
+            platform=self.platform,
             contexts=pinned_bases(wanted, self.in_registry),
             cache=not self.rebuild,
+            created_s=image_inputs.created_s(wanted.digest),
         )
 
     def _push(self, work: image_work.Work, ending: threading.Event) -> None:

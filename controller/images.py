@@ -58,6 +58,7 @@ class Images:
         self._configured = configured
         self._store = store
         self._in_registry: frozenset[str] = frozenset()
+        self._pushed: frozenset[str] = frozenset()
         self._asked: registry.Registry | None = None
 
     def see(
@@ -94,8 +95,12 @@ class Images:
         """Push. Raises `ControllerError("ImagePushFailed")`."""
         self._asked = None
         self._builder(found, scratch, rebuild=False).push(action.works)
+        self._pushed |= {work.wanted.target for work in action.works}
 
     def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
+        if image_inputs.SOURCE_DATE_EPOCH in self._configured.images.arguments:
+            sentence = f"images.arguments: {image_inputs.SOURCE_DATE_EPOCH} is given by the controller: leave it out"
+            raise errors.ControllerError("SettingsInvalid", sentence)
         rules = dockerfile.BaseRules(self._names(), base_tag, self._configured.registry.base_tag or "")
         contexts = {(entry.id, ref.function): ref.digest for entry in found.entries for ref in entry.contexts}
         sources: list[_Source] = []
@@ -115,23 +120,28 @@ class Images:
     def _judged(self, sources: Sequence[_Source], known: record.Record, *, rebuild: bool) -> world.Images:
         from controller import docker
         from controller.probes import images as probe
+        from controller.probes import pushed
 
         engine, names = self._engine(), self._registry()
         engine.preflight((docker.Piece.ENGINE, docker.Piece.BUILDX))
+        platform = self._configured.images.platform or engine.platform
         wanted_bases = {base for source in sources for base in source.reading.bases}
         recorded = {base.reference: base.digest for image in known.images for base in image.bases}
         bases = probe.bases(sorted(wanted_bases), names, engine, recorded)
         self._in_registry = bases.in_registry
         obstacles = tuple(_without_base(sources, bases))
         inputs = [
-            self._input(source, bases.found) for source in sources if set(source.reading.bases) <= set(bases.found)
+            self._input(source, bases.found, platform)
+            for source in sources
+            if set(source.reading.bases) <= set(bases.found)
         ]
         looks = probe.look(inputs, names, engine, {image.function: image for image in known.images})
         works = image_work.judge(inputs, looks, known.images, rebuild=rebuild)
+        if self._pushed:
+            works = pushed.confirmed(works, self._pushed, engine)
         return world.Images(works, obstacles, dict(self._pins(works)))
 
-    def _input(self, source: _Source, bases: Mapping[str, image_inputs.Base]) -> image_inputs.ImageInput:
-        configured = self._configured.images
+    def _input(self, source: _Source, bases: Mapping[str, image_inputs.Base], platform: str) -> image_inputs.ImageInput:
         image = references.tagged(source.image)
         return image_inputs.ImageInput(
             function=source.function,
@@ -141,8 +151,8 @@ class Images:
             context_digest=source.context_digest,
             dockerfile=source.reading.text,
             bases=tuple(bases[reference] for reference in source.reading.bases),
-            platform=configured.platform or "",
-            arguments=tuple(sorted(configured.arguments.items())),
+            platform=platform,
+            arguments=tuple(sorted(self._configured.images.arguments.items())),
             file=source.file,
         )
 
@@ -159,10 +169,11 @@ class Images:
     def _registry(self) -> "registry.Registry":
         """One for the looks of a pass: a host that does not answer is waited for once. A push begins anew."""
         if self._asked is None:
-            self._asked = self._new_registry()
+            self._asked = self.new_registry()
         return self._asked
 
-    def _new_registry(self) -> "registry.Registry":
+    def new_registry(self) -> "registry.Registry":
+        """One that was asked nothing yet."""
         from controller import registry
 
         given = self._configured.registry
@@ -189,6 +200,7 @@ class Images:
             scratch=scratch,
             in_registry=self._in_registry,
             check=self._check,
+            platform=self._configured.images.platform or "",
         )
 
 

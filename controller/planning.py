@@ -66,7 +66,7 @@ def decide(
     built = worlds.Images() if request.allowed.skip_images else world.images(wanted, remembered, rebuild=rebuild)
     failpoints.reach(failpoints.Step.IMAGES_SEEN)
     if made:
-        _require_made(built)
+        _require_made(built, made)
     look = world.look() if made else seen.look
     return situations.Situation(
         wanted=pinning.pin(wanted, built.pins) if built.pins else wanted,
@@ -87,29 +87,37 @@ def decide(
     )
 
 
-def _require_made(built: worlds.Images) -> None:
-    """What is published names only digests that the registry holds at that time (faults.md H10)."""
-    missing = [work.wanted for work in built.works if work.need is not image_work.Need.NOTHING]
-    if missing:
-        names = ", ".join(f"{one.target} (function {one.function})" for one in missing)
+def _require_made(built: worlds.Images, made: tuple[image_work.Work, ...]) -> None:
+    """What is published names only digests that the registry holds at that time (faults.md H10). Of what this pass has
+    made, no answer is not enough: what was there before may be another image."""
+    own = {work.wanted.target for work in made}
+    unsure = [
+        work.wanted
+        for work in built.works
+        if work.need is not image_work.Need.NOTHING or (not work.known and work.wanted.target in own)
+    ]
+    if unsure:
+        names = ", ".join(f"{one.target} (function {one.function})" for one in unsure)
         raise errors.ControllerError("ImagePushFailed", f"pushed, but the registry does not show it: {names}")
 
 
 def decide_rollback(
-    world: worlds.World, request: worlds.Request, look: observed.Observed, target: record.AppliedSet
+    world: worlds.RollbackWorld,
+    request: worlds.Request,
+    *,
+    look: observed.Observed,
+    target: record.AppliedSet,
+    made: tuple[image_work.Work, ...] = (),
 ) -> situations.Situation:
     """The same for a set that was applied earlier: needs no source. What a person asks for by name is not stopped by
-    holds, suspension or the shrink guard."""
+    holds, suspension or the shrink guard. Raises ``ControllerError("ImageLost")`` when an image of the set is nowhere
+    any more."""
     remembered = world.remember(with_items=True)
-    owned = [part for part in target.items if part.entry is not None]
-    wanted = desired.Desired(
-        revision=target.revision,
-        items={part.item.key: part.item for part in owned},
-        provenance={
-            part.item.key: desired.Provenance(part.entry or "", f"revision {digest.short(target.revision)}", 0)
-            for part in owned
-        },
-    )
+    wanted = _as_wanted(target)
+    built = world.pinned_images(wanted, remembered)
+    failpoints.reach(failpoints.Step.IMAGES_SEEN)
+    if made:
+        _require_made(built, made)
     return situations.Situation(
         wanted=wanted,
         look=look,
@@ -118,7 +126,22 @@ def decide_rollback(
         rules=request.rules,
         allowed=replace(request.allowed, shrink=target.revision),
         rollback=True,
+        images=built.works,
+        made=made,
         provisioner=world.provisions(),
+    )
+
+
+def _as_wanted(target: record.AppliedSet) -> desired.Desired:
+    """What an earlier set asked for; what was foreign in it is left out."""
+    owned = [part for part in target.items if part.entry is not None]
+    return desired.Desired(
+        revision=target.revision,
+        items={part.item.key: part.item for part in owned},
+        provenance={
+            part.item.key: desired.Provenance(part.entry or "", f"revision {digest.short(target.revision)}", 0)
+            for part in owned
+        },
     )
 
 

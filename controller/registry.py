@@ -1,4 +1,4 @@
-"""What a registry holds: the digest that a reference stands for, and the labels of an image. Reads only.
+"""What a registry holds: the digest that a reference stands for, and what an image says of itself. Reads only.
 
 Asked by `controller.probes.images`, in every pass. Owns whom to ask (a host directly, or through docker) and the memory
 of who did not answer. "Did not answer" is a value: nobody builds because a registry is down (faults.md H10). What is
@@ -9,7 +9,7 @@ docker, which has it.
 import hashlib
 import ssl
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from http import client
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ LARGEST = 4 << 20
 """The most bytes of a manifest or of an image's configuration that are read."""
 
 NoAnswer = registry_replies.NoAnswer
+Image = registry_replies.Image
 
 _ACCEPT = ", ".join(sorted(registry_replies.MANIFESTS))
 _LOGIN = frozenset({401, 403})
@@ -77,7 +78,7 @@ class Registry:
         self._lock = threading.Lock()
         self._silent: dict[str, str] = {}
         self._by_docker: dict[str, bool] = {}
-        self._told: dict[tuple[tuple[str, str], str], Mapping[str, str]] = {}
+        self._told: dict[tuple[tuple[str, str], str], Image] = {}
 
     def digest(self, reference: str) -> Answer:
         """The digest that a tag or a digest stands for now: one HEAD. Without the header that says it: one GET."""
@@ -87,9 +88,9 @@ class Registry:
         except NoAnswer as no:
             return Answer(unreachable=str(no))
 
-    def labels(self, reference: str, *, platform: str = "") -> Mapping[str, str]:
-        """The labels of the image ``repository@digest``; of an index those of `platform` (``os/architecture``), or of
-        its first image. Empty when the registry has none, or lacks a part of the image.
+    def image(self, reference: str, *, platform: str = "") -> Image:
+        """What the image ``repository@digest`` says; of an index the one of `platform` (``os/architecture``), or its
+        first. Empty when the registry has none, or lacks a part of the image.
 
         Raises `NoAnswer`, also for content that is not what its digest says, or larger than `LARGEST`.
         """
@@ -98,7 +99,7 @@ class Registry:
         if self.needs_docker(reference) and key not in self._told:
             self._by_docker_alone(asked)
         if self.needs_docker(reference) or key in self._told:
-            return self._told.get(key, {})
+            return self._told.get(key, Image())
         manifest = self._document(asked, "manifests", asked.name.digest)
         if manifest and registry_replies.is_index(manifest):
             chosen = registry_replies.of_platform(manifest, platform)
@@ -106,9 +107,9 @@ class Registry:
             if registry_replies.is_index(manifest):
                 raise NoAnswer("the registry has an index inside an index")
         if not manifest:
-            return {}
+            return Image()
         config = registry_replies.digest_in(manifest.get("config"))
-        return registry_replies.labels(self._document(asked, "blobs", config))
+        return registry_replies.image(self._document(asked, "blobs", config))
 
     def needs_docker(self, reference: str) -> bool:
         """Whether only docker can ask for it, which takes a process and may count as a pull."""
@@ -197,7 +198,7 @@ class Registry:
         return registry_http.Address(name, port or (443 if secure else 80), secure)
 
     def _by_docker_alone(self, asked: _Asked) -> str:
-        """The digest as docker sees it, "" for none. Its labels are kept for `labels`."""
+        """The digest as docker sees it, "" for none. What it says is kept for `image`."""
         host = asked.name.host
         if host in self._silent:
             raise NoAnswer(self._silent[host])
@@ -215,5 +216,5 @@ class Registry:
         if found is None:
             return ""
         with self._lock:
-            self._told[asked.name.place, found.digest] = dict(found.labels)
+            self._told[asked.name.place, found.digest] = Image(dict(found.labels), found.created_s)
         return found.digest

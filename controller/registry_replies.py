@@ -11,9 +11,10 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from controller import registry_http
+from controller import clock, registry_http
 
 INDEXES = frozenset(
     {"application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"}
@@ -32,6 +33,15 @@ _WORDS = (
     (OSError, "the connection to the registry broke"),
     (http.client.HTTPException, "the registry's answer is not HTTP, or ends too early"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What an image says of itself: its labels, and the second, since the epoch, that it was created in; None for none,
+    or a part of one. Without anything, the registry does not have it."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_s: int | None = None
 
 
 class NoAnswer(Exception):
@@ -113,9 +123,10 @@ def digest_in(descriptor: object) -> str:
     return digest
 
 
-def labels(config: Mapping[str, Any]) -> Mapping[str, str]:
-    """The labels of an image's configuration."""
-    inner = config.get("config")
+def image(config: Mapping[str, Any]) -> Image:
+    """What an image's configuration says."""
+    inner, created = config.get("config"), config.get("created")
     found = inner.get("Labels") if isinstance(inner, dict) else None
     pairs = found.items() if isinstance(found, dict) else ()
-    return {name: value for name, value in pairs if isinstance(value, str)}
+    labels = {name: value for name, value in pairs if isinstance(value, str)}
+    return Image(labels, clock.whole_second(created) if isinstance(created, str) else None)

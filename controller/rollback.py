@@ -22,11 +22,17 @@ def roll_back(
             if isinstance(chosen, str):
                 raise errors.ControllerError("NothingToRollBackTo", chosen)
             target_revision = chosen.revision
-            situation = planning.decide_rollback(world, request, look, world.with_items(chosen))
+            chosen = world.with_items(chosen)
+            situation = planning.decide_rollback(world, request, look=look, target=chosen)
+            decision = plan.make(situation)
+            if decision.makes_images:
+                made = executor.make_images(world, decision, situation)
+                situation = planning.decide_rollback(world, request, look=world.look(), target=chosen, made=made)
+                decision = plan.make(situation)
             holds = tuple(
                 record.Hold(bad, reason, clock.iso(world.now()))
                 for bad in rollback.to_hold(remembered.applied, remembered.attempted_revision, chosen)
             )
-            return executor.carry_out(world, plan.make(situation), situation, holds=holds)
+            return executor.carry_out(world, decision, situation, holds=holds)
     except errors.ControllerError as error:
         return executor.failed(world, error, target_revision)

@@ -20,6 +20,7 @@ from controller import (
     fingerprint_store,
     images,
     memory,
+    pinned_images,
     scratch,
     settings,
     settings_sections,
@@ -48,6 +49,9 @@ from manifests import checkout, config_dir, config_items, merge_lock
 
 if TYPE_CHECKING:
     from controller.sources import git
+
+_ENGINE_NAMES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM")
+"""The variables by which the docker command chooses an engine, and what that builds for."""
 
 EMPTY_REVISION = digest.of_parts(("empty",))
 """The revision of a folder without a manifest, where `policy.allow_empty` says that this is meant."""
@@ -83,6 +87,7 @@ class Target:
         self._checkout: checkout.Checkout | None = None
         self._stack = compose_stack.ComposeStack(configured, self.config_dir)
         self._images = images.Images(lambda: self._stack.engine, configured, self._store, check=self._cuts.check_newer)
+        self._pinned = pinned_images.PinnedImages(lambda: self._stack.engine, self._images.new_registry, configured)
         self._rebuild = False
         self._project = ""
         self._base_tag = ""
@@ -237,9 +242,11 @@ class Target:
         return fetched
 
     def _how_images_are_made(self) -> tuple[str, ...]:
-        """The settings besides the source's own that decide what is published and provisioned."""
+        """The settings besides the source's own that decide what is published and provisioned. Of the engine its names
+        only: another one may have another platform, and asking for that would cost every pass a process (H9)."""
         configured = self._settings
-        return (repr(configured.images), repr(configured.registry), repr(self._stack.provisions))
+        engine = (repr(configured.docker), *(os.environ.get(name, "") for name in _ENGINE_NAMES))
+        return (repr(configured.images), repr(configured.registry), repr(self._stack.provisions), *engine)
 
     def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:
         """One look at the running stack: when settings or the artifact name one, or when `images` are built for it."""
@@ -277,6 +284,10 @@ class Target:
             return world.Images()
         return self._images.see(self._checkout, wanted, known, base_tag=self._base_tag, rebuild=rebuild)
 
+    def pinned_images(self, wanted: desired.Desired, known: record.Record) -> world.Images:
+        """Look for the images of an earlier set."""
+        return self._pinned.see(wanted, known)
+
     def read(self) -> desired.Desired:
         """Read the entries of the last fetch and fold them."""
         found = self._checkout
@@ -313,6 +324,8 @@ class Target:
             case actions.Build():
                 self._stack.require_provisioner(self._project)
                 self._images.build(action, self._of_source(), self._scratch, rebuild=self._rebuild)
+            case actions.Push() if self._checkout is None:
+                self._pinned.push(action, self._scratch)
             case actions.Push():
                 self._images.push(action, self._of_source(), self._scratch)
             case actions.Provision():

@@ -168,10 +168,13 @@ class World(Protocol):
 
 
 class RollbackWorld(World, Protocol):
-    """What a rollback needs besides: the sets that were applied earlier."""
+    """What a rollback needs besides: the sets that were applied earlier, and their images."""
 
     def applied_sets(self) -> tuple[record.AppliedSet, ...]:
         """Recorded sets, newest first, without their items."""
 
     def with_items(self, chosen: record.AppliedSet) -> record.AppliedSet:
         """The same set with its items."""
+
+    def pinned_images(self, wanted: desired.Desired, remembered: record.Record) -> Images:
+        """Look for the images that an earlier set names by their digest, in registry and engine; nothing is built."""

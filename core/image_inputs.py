@@ -1,9 +1,10 @@
 """What a function's image is made from, and what is known of the image itself (contract.md section 5).
 
-Owns the input digest: two builds with the same one would give the same program, so the second is never made. Decides
-nothing: `core.image_work` compares inputs with what registry and engine hold.
+Owns the input digest (two builds with the same one would give the same program, so the second is never made) and how
+an image shows it. Decides nothing: `core.image_work` compares inputs with what registry and engine hold.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from core import digest
@@ -13,6 +14,29 @@ LABEL_REVISION = "org.opencontainers.image.revision"
 LABEL_ENTRY = "artifact-controller.entry"
 LABEL_FUNCTION = "artifact-controller.function"
 """Labels on every image that is built here. Only the first is ever read."""
+
+SOURCE_DATE_EPOCH = "SOURCE_DATE_EPOCH"
+"""The build argument that BuildKit dates an image by. Every build gets one from here; nobody else may give it."""
+
+_FIRST_S = 315_532_800
+_SECONDS = 1_262_304_000
+"""From 1980 up to 2020: times that no clock shows any more, so that no other build dates an image so by accident."""
+
+
+def created_s(input_digest: str) -> int:
+    """The second, since the epoch, that an image of this input says it was created in. It is always the same one."""
+    return _FIRST_S + int(digest.of_parts(("created", input_digest)).rpartition(":")[2], 16) % _SECONDS
+
+
+def shown(labels: Mapping[str, str], created: int | None) -> str:
+    """The input digest that an image shows, "" for none. `created` is the second that it says it was created in, None
+    when it says none, or a part of one.
+
+    A label alone proves nothing: every image inherits those of its base (faults.md H10: the tag overwritten by
+    somebody). What is built on one of ours is of another second, or has lost the label (`core.dockerfile_seal`).
+    """
+    told = labels.get(LABEL_INPUT, "")
+    return told if told and created == created_s(told) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +54,8 @@ class ImageInput:
 
     `image` is the reference as functions.yml has it (the runtime pulls it), always with a tag; `target` is the same
     as the build host pushes it. `context_digest` covers names, modes and bytes of the build context. `dockerfile` is
-    the rewritten text. `arguments` are build arguments, sorted by name. `file` is the Dockerfile as the user would
-    type it, for messages.
+    the rewritten text. `platform` is the one that is asked for, or else the engine's own. `arguments` are build
+    arguments, sorted by name. `file` is the Dockerfile as the user would type it, for messages.
     """
 
     function: str
@@ -50,7 +74,7 @@ class ImageInput:
         """The input digest. The function's name counts (it is a path of the context); tags and registries do not."""
         return digest.of_parts(
             (
-                "image-input-1",
+                "image-input-2",
                 self.function,
                 self.context_digest,
                 self.dockerfile,
@@ -67,8 +91,8 @@ class ImageLook:
     """What registry and engine hold for one input, as `controller.probes.images` found it.
 
     `tag_digest` is the manifest digest that `target` names in the registry now, "" when there is no such tag.
-    `tag_input` is the input digest that this manifest is labelled with (from the record, the engine or the registry),
-    "" when it has none. `engine_image` is the id of an image in the engine that is labelled with this input, "" when
+    `tag_input` is the input digest that this manifest has (from the record) or shows (`shown`, in the engine or the
+    registry), "" when it has none. `engine_image` is the id of an image in the engine that shows this input, "" when
     there is none. `reachable` is False when the registry did not answer: then `tag_digest` says nothing.
     """
 

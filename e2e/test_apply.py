@@ -147,6 +147,33 @@ def test_image_moved_under_its_tag(target: converging.Target) -> None:
     assert registry.digest("e2e-greet") == ours
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["RUN echo foreign > /foreign", 'ENTRYPOINT ["/foreign"]', "LABEL more=labels", ""],
+    ids=["RUN", "ENTRYPOINT", "LABEL", "nothing"],
+)
+def test_h10_an_image_built_on_ours_under_our_tag(target: converging.Target, line: str) -> None:
+    """H10: it inherits our labels, and is foreign nevertheless: drift, and ours is pushed back. Also with one who has
+    no record of what was pushed, and when it adds nothing but metadata, which keeps the date of its base."""
+    registry = target.stack.registry
+    ours = registry.digest("e2e-greet")
+    name = derived(target, f"{registry.address}/e2e-greet:latest", line)
+    try:
+        registry.push(name, "e2e-greet:latest")
+        assert registry.digest("e2e-greet") != ours
+        report = target.reconcile()
+        assert (report.reason, report.images) == ("Drifted", {"greet": "push"})
+        assert registry.digest("e2e-greet") == ours
+        registry.push(name, "e2e-greet:latest")
+        fresh = target.stack.folder / "no-record"
+        arguments = ("--artifact", str(target.artifact.manifest), "--out", str(fresh))
+        ended = target.controller.run("deploy", *arguments)
+        assert "0 images built, 1 pushed" in ended.out
+        assert registry.digest("e2e-greet") == ours
+    finally:
+        docker.docker("image", "rm", "--force", name, check=False)
+
+
 def test_rollback_brings_the_old_code_back(target: converging.Target) -> None:
     """The digest is part of what is published, so an older set is older code; nothing is built for it."""
     assert target.answer("/hello", "hello v1") == "hello v1"
@@ -216,13 +243,19 @@ def images(target: converging.Target) -> dict[str, str]:
 
 def derived_base(target: converging.Target) -> str:
     """Push another lambda base under the stack's tag; the name of its image in the engine."""
-    name = f"{target.stack.project}-moved-base"
-    folder = target.stack.folder / "moved-base"
+    base = f"esb-lambda-base:{target.stack.tag}"
+    name = derived(target, base, 'RUN echo "moved base" > /etc/lambda-base')
+    target.stack.registry.push(name, base)
+    return name
+
+
+def derived(target: converging.Target, base: str, line: str) -> str:
+    """An image of the engine, built on another one as anybody would; its name."""
+    name = f"{target.stack.project}-derived"
+    folder = target.stack.folder / "derived"
     folder.mkdir(exist_ok=True)
-    text = f'FROM esb-lambda-base:{target.stack.tag}\nRUN echo "moved base" > /etc/lambda-base\n'
-    (folder / "Dockerfile").write_text(text)
+    (folder / "Dockerfile").write_text(f"FROM {base}\n{line}\n")
     docker.docker("build", "--quiet", "--provenance=false", "--tag", name, str(folder))
-    target.stack.registry.push(name, f"esb-lambda-base:{target.stack.tag}")
     return name
 
 

@@ -1,7 +1,9 @@
 """Faults of whole passes on a real stack that need more than one fault at a time: several one-shots at one target while
-their builds take long (B1, L7), and an engine or a controller that is lost in the middle (B2, H2)."""
+their builds take long (B1, L7), and an engine or a controller that is lost in the middle (B2, H2, P8)."""
 
 import json
+import os
+import select
 import subprocess
 
 import pytest
@@ -9,6 +11,9 @@ import pytest
 from e2e.harness import artifacts, commands, converging, docker, stacks, watch
 
 SLOW = "RUN sleep 3\n"
+ENDLESS = "sleep 100611"
+SOON_S = 10
+"""Within which what nobody waits for any more has to be gone; its deadline is minutes away."""
 
 
 @pytest.fixture
@@ -81,12 +86,55 @@ def test_b2_killed_while_it_builds(target: converging.Target) -> None:
 
 def until_building(target: converging.Target, process: "subprocess.Popen[str]") -> None:
     """Return once a build for this stack's registry runs."""
+    until_runs(process, "buildx build", target.stack.registry.address)
+
+
+def until_runs(process: "subprocess.Popen[str]", *words: str) -> None:
+    """Return once a command with these words runs, beside this pass."""
     for _ in range(600):
-        lines = docker.run(["ps", "-e", "-ww", "-o", "args"]).splitlines()
-        if any("buildx build" in line and target.stack.registry.address in line for line in lines):
+        if running(*words):
             return
         assert process.poll() is None, process.communicate()
-    raise AssertionError("the pass did not get to its build")
+    raise AssertionError(f"the pass did not get to {words}")
+
+
+def running(*words: str) -> list[int]:
+    """The processes whose command line has all of these words."""
+    lines = docker.run(["ps", "-e", "-ww", "-o", "pid=,args="]).splitlines()
+    return [int(line.split()[0]) for line in lines if all(word in line for word in words)]
+
+
+def ends(pid: int) -> bool:
+    """Whether the process is gone, or goes soon."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], SOON_S)[0])
+    finally:
+        os.close(descriptor)
+
+
+def test_p8_killed_while_it_builds_leaves_no_build_behind(target: converging.Target) -> None:
+    """P8, B2: by a signal that nobody can heed. The build ends in the engine too, and not at its deadline; the next
+    pass, of a source that builds, finds nothing in its way."""
+    dockerfile = target.artifact.function("hello") / "Dockerfile"
+    plain = dockerfile.read_text(encoding="utf-8")
+    dockerfile.write_text(f"{plain}RUN {ENDLESS}\n", encoding="utf-8")
+    process = target.start()
+    until_runs(process, ENDLESS)
+    ours = running("buildx build", target.stack.registry.address)
+    steps = running(ENDLESS)
+    assert len(ours) >= 2, "the build's own process, and what stands before it"
+    process.kill()
+    process.communicate()
+    assert [pid for pid in (*ours, *steps) if not ends(pid)] == []
+    assert running("buildx build", target.stack.registry.address) == []
+    dockerfile.write_text(plain, encoding="utf-8")
+    target.artifact.code("hello", "echo built after the kill")
+    assert target.reconcile("--wait", "0s").images == {"hello": "build"}
+    assert target.answer("/hello", "built after the kill") == "built after the kill"
 
 
 def test_h2_the_engine_goes_away_between_two_passes_and_comes_back(target: converging.Target) -> None:

@@ -23,11 +23,12 @@ def another_table(target: converging.Target, name: str) -> None:
     resources.write_text(text + text.partition("dynamodb:\n")[2].replace("e2e-orders", name))
 
 
-def provisioners(target: converging.Target) -> list[str]:
-    """The provisioner's containers of this project, running or not."""
+def provisioners(target: converging.Target, *more: str) -> list[str]:
+    """The provisioner's containers of this project, running or not, that pass these filters too."""
     filters = (
         f"label=com.docker.compose.project={target.stack.project}",
         "label=com.docker.compose.service=provisioner",
+        *more,
     )
     listed = [part for each in filters for part in ("--filter", each)]
     return docker.docker("ps", "--all", "--quiet", *listed).split()
@@ -92,9 +93,9 @@ def test_the_provision_command_runs_it_once(target: converging.Target) -> None:
 
 
 def until_running(target: converging.Target) -> None:
-    """Return once the provisioner runs."""
+    """Return once the provisioner runs: whoever is killed between its making and its start leaves none behind."""
     for _ in range(600):
-        if provisioners(target):
+        if provisioners(target, "status=running"):
             return
         docker.docker("version")
     raise AssertionError("the provisioner was never started")

@@ -1,6 +1,7 @@
 """The scripts that set the stage, as far as they can be tried without an engine and without a network."""
 
 import os
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,16 @@ def test_a_path_too_long_for_a_socket_is_said(
     dockerd.chmod(0o755)
     assert engine.main(["start"]) == 69
     assert any(words in capsys.readouterr().err for words in ("too long for a socket", "runs as root"))
+
+
+def test_the_engine_s_containerd_is_its_own(tmp_path: Path) -> None:
+    """It listens to, keeps and leaves nothing outside of the folder, so that another one on the machine, or what is
+    left of it, is in nobody's way; and it is found by `stop`, by the path of its settings."""
+    layout = engine.Layout(tmp_path / 'a "quoted" folder')
+    path = engine.containerd_settings(layout)
+    settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    places = [settings["root"], settings["state"], settings["grpc"]["address"], settings["debug"]["address"]]
+    assert [place for place in places if not Path(place).is_relative_to(layout.home)] == []
+    assert settings["grpc"]["address"] == layout.exports()["CONTAINERD_ADDRESS"]
+    assert settings["root"] == layout.exports()["CONTAINERD_ROOT"]
+    assert path.is_relative_to(layout.home / "exec")

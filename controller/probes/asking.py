@@ -37,15 +37,23 @@ class Engine(Protocol):
         """Every image with this label."""
 
 
+def out_of_reach(reference: str, engine: Engine) -> bool:
+    """Whether only the engine can reach the reference's registry: it is on the loopback of the engine's host, and that
+    is another host than this one. What answers at this host's loopback is another registry."""
+    return registry_names.is_loopback(registry_names.split(reference).host) and engine.remote
+
+
 def answers(
     references: Iterable[str], registry: registries.Registry, engine: Engine
 ) -> Mapping[str, registries.Answer]:
     """What the registries say to each of the distinct references. One on the loopback of another host is not asked."""
 
     def answer(reference: str) -> registries.Answer:
-        host = registry_names.split(reference).host
-        if engine.remote and registry_names.is_loopback(host):
-            words = f"{host} is on the engine's own host ({engine.address}), where it cannot be asked from here"
+        if out_of_reach(reference, engine):
+            host = registry_names.split(reference).host
+            words = (
+                f"{host} is on the engine's own host ({engine.address}): only what was pulled or pushed there is known"
+            )
             return registries.Answer(unreachable=words)
         return registry.digest(reference)
 

@@ -18,8 +18,6 @@ from core import image_inputs
 if TYPE_CHECKING:
     from controller import docker
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-
 
 @dataclass(frozen=True, slots=True)
 class Recheck:
@@ -57,7 +55,7 @@ def look(
     if any(input_of.get(answers[one.target].digest) != one.digest for one in inputs):
         held = engine.labelled_images(image_inputs.LABEL_INPUT)
         input_of = {**_pushed(held), **input_of}
-    told = _labels_of({one.target: answers[one.target].digest for one in inputs}, input_of, registry)
+    told = _shown_by({one.target: answers[one.target].digest for one in inputs}, input_of, registry)
     return {one.function: _look_at(one, answers[one.target], {**told, **input_of}, held) for one in inputs}
 
 
@@ -118,17 +116,18 @@ def bases(
     return Bases(found, frozenset(in_registry), missing, unreachable)
 
 
-def _labels_of(
+def _shown_by(
     digests: Mapping[str, str], input_of: Mapping[str, str], registry: registries.Registry
 ) -> Mapping[str, str | None]:
-    """The input digest in the registry's labels, by manifest digest, of those that are not known otherwise; "" for an
-    image of somebody else, None when the registry does not say. `digests` are by reference."""
+    """The input digest that an image shows in the registry, by manifest digest, of those that are not known otherwise;
+    "" for an image of somebody else, None when the registry does not say. `digests` are by reference."""
 
     def ask(reference: str) -> str | None:
         try:
-            return registry.labels(reference).get(image_inputs.LABEL_INPUT, "")
+            image = registry.image(reference)
         except registries.NoAnswer:
             return None
+        return image_inputs.shown(image.labels, image.created_s)
 
     wanted = {
         f"{target.rpartition(':')[0]}@{digest}"
@@ -136,7 +135,7 @@ def _labels_of(
         if digest and digest not in input_of
     }
     return {
-        reference.partition("@")[2]: label for reference, label in asking.each(sorted(wanted), ask, registry).items()
+        reference.partition("@")[2]: shown for reference, shown in asking.each(sorted(wanted), ask, registry).items()
     }
 
 
@@ -155,30 +154,20 @@ def _look_at(
 
 def _pushed(held: "Iterable[docker.EngineImage]") -> Mapping[str, str]:
     """Input digests by manifest digest, of images that the engine once pushed or pulled."""
-    label = image_inputs.LABEL_INPUT
-    return {name.partition("@")[2]: one.labels.get(label, "") for one in held for name in one.repo_digests}
+    return {name.partition("@")[2]: _shown(one) for one in held for name in one.repo_digests}
 
 
 def _in_engine(wanted: image_inputs.ImageInput, held: "Iterable[docker.EngineImage]") -> str:
-    """The id of an image with this input, for this platform; rather one with the right name already."""
-    fitting = [
-        one
-        for one in held
-        if one.labels.get(image_inputs.LABEL_INPUT) == wanted.digest and _is_platform(one.platform, wanted.platform)
-    ]
+    """The id of an image with this input; rather one with the right name already. The input covers the platform that
+    was asked for; what the image says of its own may differ (FROM --platform)."""
+    fitting = [one for one in held if _shown(one) == wanted.digest]
     named = (one for one in fitting if wanted.target in one.tags)
     chosen = next(named, fitting[0] if fitting else None)
     return chosen.id if chosen else ""
 
 
-def _is_platform(has: str, wanted: str) -> bool:
-    """Equal as far as both say it; an image need not say its variant. Without a wish, every platform is right."""
-    pairs = zip(_platform(has), _platform(wanted), strict=False)
-    return not wanted or all(one == other for one, other in pairs)
-
-
-def _platform(text: str) -> tuple[str, ...]:
-    return tuple(_MACHINES.get(part, part) for part in text.lower().split("/"))
+def _shown(image: "docker.EngineImage") -> str:
+    return image_inputs.shown(image.labels, image.created_s)
 
 
 def _is_moved(record: image_inputs.ImageRecord, answer: registries.Answer) -> bool:

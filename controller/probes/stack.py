@@ -36,8 +36,8 @@ def observe(engine: "docker.Engine", project: str, *, provisioner: str = _PROVIS
     """One look at the project; without a container of it, a stack that says so. One-off containers (``compose run``)
     are not part of the stack. `provisioner` is the service that ends when its work is done.
 
-    Raises `ControllerError("StackAmbiguous")` when its control plane was started from different folders: then two
-    stacks bear one name, and `DockerUnavailable` as the engine does.
+    Raises `ControllerError("StackAmbiguous")` when one service of its control plane runs from different folders: then
+    two stacks bear one name, and `DockerUnavailable` as the engine does.
     """
     found = [
         each
@@ -55,15 +55,17 @@ def observe(engine: "docker.Engine", project: str, *, provisioner: str = _PROVIS
 
 
 def _require_one(found: Iterable["docker.Container"], place: str) -> None:
-    """Compose takes whatever bears a project's name for its own. Services that were added to the project from another
-    folder are its owner's affair; a control plane of two folders is not one stack (faults.md H8)."""
-    folders: dict[str, list[str]] = {}
+    """Compose takes whatever bears a project's name for its own, and a stack may be put together from several folders,
+    or updated service by service from a new one: each service is still there once. A service of the control plane
+    that lives in two of them is two stacks of one name (contract.md section 6, faults.md H8)."""
+    folders: dict[str, set[str]] = {}
     for each in found:
-        name, folder = _name(each), each.labels.get(LABEL_FOLDER, "").rstrip("/")
-        if folder and name in stack_reading.CONTROL_PLANE and each.state in stack_reading.LIVE:
-            folders.setdefault(folder, []).append(name)
-    if len(folders) > 1:
-        told = "; ".join(f"{', '.join(sorted(set(names)))} from {folder}" for folder, names in sorted(folders.items()))
+        folder = each.labels.get(LABEL_FOLDER, "").rstrip("/")
+        if folder and each.state in stack_reading.LIVE:
+            folders.setdefault(_name(each), set()).add(folder)
+    twice = [name for name in stack_reading.CONTROL_PLANE if len(folders.get(name, ())) > 1]
+    if twice:
+        told = "; ".join(f"{name} from {' and '.join(sorted(folders[name]))}" for name in twice)
         raise errors.ControllerError("StackAmbiguous", f"{place} is more than one stack: {told}")
 
 

@@ -1,7 +1,7 @@
 """A Docker engine for the end-to-end tests, in a folder of its own: `python -m e2e.scripts.engine COMMAND`.
 
     install  unpack the engine's packages (seconds); the machine stays as it is, but for iptables where it is missing
-    start    start dockerd on a socket of its own, and wait until it answers
+    start    start dockerd and its containerd on sockets of their own, and wait until they answer
     stop     stop exactly what `start` started
     env      print the export lines for a shell: eval "$(python -m e2e.scripts.engine env)"
 
@@ -11,6 +11,7 @@ The folder is $ENGINE_DIR, else `.engine` in the project. Every command may be r
 
 import contextlib
 import ctypes
+import json
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,13 @@ class Layout:
 
     @property
     def containerd(self) -> Path:
-        """Where the containerd answers that dockerd starts."""
+        """Where its containerd answers."""
         return self.home / "exec" / "containerd" / "containerd.sock"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where its containerd keeps what it holds."""
+        return self.home / "data" / "containerd" / "daemon"
 
     @property
     def pid_file(self) -> Path:
@@ -74,13 +80,13 @@ class Layout:
 
     @property
     def log(self) -> Path:
-        """What dockerd says, of the last start only."""
+        """What both daemons say, of the last start only."""
         return self.home / "dockerd.log"
 
     def exports(self) -> dict[str, str]:
         """The variables under which every docker command finds this engine."""
         found = {"DOCKER_HOST": f"unix://{self.socket}", "CONTAINERD_ADDRESS": str(self.containerd)}
-        found["CONTAINERD_ROOT"] = str(self.home / "data" / "containerd" / "daemon")
+        found["CONTAINERD_ROOT"] = str(self.snapshots)
         if (self.root / "usr").is_dir():
             ahead = f"{self.root}/usr/bin:{self.root}/usr/sbin"
             path = os.environ.get("PATH", "")
@@ -148,22 +154,17 @@ def start(layout: Layout) -> None:
     if shutil.which("dockerd", path=environment["PATH"]) is None:
         raise EngineUnavailable("no dockerd here: `install` comes first")
     _check(layout)
+    if shutil.which("containerd", path=environment["PATH"]) is None:
+        raise EngineUnavailable("dockerd is here without containerd: install the package containerd")
     stop(layout)
     environment["PATH"] = f"{_iptables(layout, environment)}{environment['PATH']}"
     command = ["dockerd", "--data-root", str(layout.home / "data"), "--exec-root", str(layout.home / "exec")]
     command += ["--pidfile", str(layout.pid_file), "--host", f"unix://{layout.socket}", "--insecure-registry", REGISTRY]
-    command += shlex.split(os.environ.get("ENGINE_FLAGS", ""))
-    with layout.log.open("wb") as log:
-        process = subprocess.Popen(
-            command,
-            env=environment,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    _await(layout, process, environment)
+    command += ["--containerd", str(layout.containerd), *shlex.split(os.environ.get("ENGINE_FLAGS", ""))]
+    containerd = ["containerd", "--config", str(containerd_settings(layout))]
+    layout.log.unlink(missing_ok=True)
+    _start(layout, containerd, environment, layout.containerd.is_socket)
+    _start(layout, command, environment, lambda: layout.socket.exists() and bool(_version(environment)))
     say(f"answers at unix://{layout.socket}")
 
 
@@ -178,7 +179,7 @@ def show(layout: Layout) -> None:
 
 
 def stop(layout: Layout) -> None:
-    """Stop dockerd, then what it left: its containerd, shims of that one, mounts below the folder."""
+    """Stop dockerd, then whatever else has this folder in its command: containerd, its shims; and mounts below it."""
     stopped = _end(_pid(layout), seconds=30)
     below = os.fsencode(layout.home / "exec") + b"/"
     for pid, words in _processes():
@@ -188,7 +189,7 @@ def stop(layout: Layout) -> None:
             stopped = _end(pid, seconds=5) or stopped
     for mount in sorted(_mounts(layout.home), key=len, reverse=True):
         ctypes.CDLL(None).umount2(os.fsencode(mount), DETACH)  # the program umount is not everywhere
-    for file in (layout.pid_file, layout.socket, layout.home / "exec" / "containerd" / "containerd.pid"):
+    for file in (layout.pid_file, layout.socket, layout.containerd):
         file.unlink(missing_ok=True)
     if stopped:
         say("stopped")
@@ -232,7 +233,7 @@ def _installed() -> bool:
 
 
 def _check(layout: Layout) -> None:
-    """What can be known before dockerd fails on it."""
+    """What can be known before a daemon fails on it."""
     if os.geteuid() != 0:
         raise EngineUnavailable("an engine runs as root: run this as root, or set DOCKER_HOST to one that answers")
     if len(os.fsencode(layout.containerd)) > LONGEST_SOCKET:
@@ -261,15 +262,46 @@ def _iptables(layout: Layout, environment: Mapping[str, str]) -> str:
     return f"{folder}:"
 
 
-def _await(layout: Layout, process: subprocess.Popen[bytes], environment: Mapping[str, str]) -> None:
+def containerd_settings(layout: Layout) -> Path:
+    """Write them; their path. A containerd that dockerd is not told of would be the machine's, wherever there is
+    something at that one's address, though it be a folder that was left there."""
+    folder = layout.containerd.parent
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    lines = (
+        "version = 2",
+        f"root = {json.dumps(str(layout.snapshots))}",
+        f"state = {json.dumps(str(folder / 'daemon'))}",
+        'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+        "[grpc]",
+        f"address = {json.dumps(str(layout.containerd))}",
+        "[debug]",
+        f"address = {json.dumps(str(folder / 'debug.sock'))}",
+    )
+    settings = folder / "containerd.toml"
+    settings.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return settings
+
+
+def _start(layout: Layout, command: Sequence[str], environment: Mapping[str, str], answers: Callable[[], bool]) -> None:
+    """Start a daemon and wait until it answers; what it says goes to the end of the log."""
+    with layout.log.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     until = time.monotonic() + 60
-    while not (layout.socket.exists() and _version(environment)):
+    while not answers():
         if process.poll() is not None or time.monotonic() > until:
             tail = layout.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]
             hints = [text for pattern, text in HINTS.items() if re.search(pattern, "\n".join(tail))]
             ended = f"ended with {process.returncode}" if process.returncode is not None else "does not answer"
             stop(layout)
-            raise EngineUnavailable("\n".join([f"dockerd {ended}; the end of {layout.log}:", *tail, *hints]))
+            raise EngineUnavailable("\n".join([f"{command[0]} {ended}; the end of {layout.log}:", *tail, *hints]))
         time.sleep(0.1)
 
 

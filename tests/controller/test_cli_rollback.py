@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from controller import clock
-from tests.fakes import command
+from tests.fakes import command, registries
 from tests.fakes.command import Shop
 from tests.fakes.gateway import Watcher
 
@@ -146,3 +146,47 @@ def test_only_some_sets_are_kept(shop: Shop) -> None:
     assert shop.about("rollback", first).code == 77
     assert shop.about("rollback").code == 0
     assert timeout(shop) == 27
+
+
+def pinned_shop(shop: Shop, registry: registries.Registry) -> dict[str, str]:
+    """Publish an image by its digest in a registry, and then another one; the variables that name the registry."""
+    names = {"CONTAINER_REGISTRY": "registry:5010", "HOST_REGISTRY_ADDR": registry.address}
+    image = "registry:5010/shop/catalog-list:v1"
+    for number in ("1", "2"):
+        digest = registry.put("shop/catalog-list:v1", labels={"number": number})
+        shop.edit("catalog", "functions.yml", image, pinned := f"registry:5010/shop/catalog-list:v1@{digest}")
+        image = pinned
+        assert shop.reconcile("--skip-images", environment=names).code == 0
+    return names
+
+
+def test_h10_a_rollback_publishes_only_digests_that_the_registry_has(tmp_path: Path) -> None:
+    """77 and an untouched CONFIG_DIR when one is gone from the registry, and from the engine as far as it says."""
+    shop = Shop(tmp_path)
+    with registries.running() as registry:
+        names = pinned_shop(shop, registry)
+        (older,) = {made for _, made in registry.manifests} - {"v1", newest(registry)}
+        kept = registry.manifests.pop(("shop/catalog-list", older))
+        shown = command.visible(shop.config)
+        ended = shop.run("rollback", "--config-dir", shop.config, environment=names)
+        assert (ended.code, "ImageLost" in ended.err) == (77, True), ended.text
+        assert f"shop/catalog-list:v1@{older} (function catalog-list)" in ended.err
+        assert "hint: apply a new revision" in ended.err
+        assert command.visible(shop.config) == shown
+        assert "held" not in shop.about("status").out
+        registry.manifests["shop/catalog-list", older] = kept
+        assert shop.run("rollback", "--config-dir", shop.config, environment=names).code == 0
+    assert older.encode() in (shop.documents()["functions.yml"] or b"")
+
+
+def test_h10_a_rollback_while_the_registry_is_down_says_what_it_did_not_see(tmp_path: Path) -> None:
+    shop = Shop(tmp_path)
+    with registries.running() as registry:
+        names = pinned_shop(shop, registry)
+    ended = shop.run("rollback", "--config-dir", shop.config, environment=names)
+    assert (ended.code, "ImageNotChecked: function catalog-list" in ended.err) == (0, True), ended.text
+
+
+def newest(registry: registries.Registry) -> str:
+    """The digest of what the tag stands for."""
+    return registries.digest_of(registry.manifests["shop/catalog-list", "v1"][1])

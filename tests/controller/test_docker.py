@@ -40,6 +40,7 @@ def picture(identity: str, *tags: str, digests: tuple[str, ...] = (), labels: An
         "Os": "linux",
         "Architecture": "arm64",
         "Variant": "v8",
+        "Created": "1985-11-05T00:53:20Z",
     }
 
 
@@ -189,7 +190,7 @@ def test_images_are_found_by_every_name_of_theirs_in_one_call(stub: docker_stub.
         "b:2": f"sha256:{OTHER}",
     }
     assert found["a"] == docker.EngineImage(
-        f"sha256:{ID}", ("a:latest", "127.0.0.1:5010/a:1"), (pinned,), {"l": "v"}, "linux/arm64/v8"
+        f"sha256:{ID}", ("a:latest", "127.0.0.1:5010/a:1"), (pinned,), {"l": "v"}, "linux/arm64/v8", 500_000_000
     )
     assert stub.calls == [["image", "inspect", "--", *names, "b:2", "none:1", "b"]]
 
@@ -230,18 +231,27 @@ def test_labelled_images_take_two_calls(stub: docker_stub.DockerStub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "labels"),
+    ("image", "labels", "created_s"),
     [
-        ({"config": {"Labels": {"input": "1"}}}, {"input": "1"}),
-        ({"linux/amd64": {"config": {}}, "linux/arm64": {"config": {"Labels": {"input": "2"}}}}, {"input": "2"}),
-        (None, {}),
+        ({"config": {"Labels": {"input": "1"}}, "created": "1985-11-05T00:53:20Z"}, {"input": "1"}, 500_000_000),
+        ({"config": {"Labels": {"input": "1"}}, "created": "1985-11-05T00:53:20.5Z"}, {"input": "1"}, None),
+        (
+            {
+                "linux/amd64": {"config": {}, "created": "1985-11-05T00:53:20Z"},
+                "linux/arm64": {"config": {"Labels": {"input": "2"}}, "created": "1985-11-05T00:53:21Z"},
+            },
+            {"input": "2"},
+            500_000_001,
+        ),
+        (None, {}, None),
     ],
 )
-def test_a_remote_manifest_has_a_digest_and_labels(
-    stub: docker_stub.DockerStub, image: Any, labels: Mapping[str, str]
+def test_h10_a_remote_manifest_has_a_digest_labels_and_a_second(
+    stub: docker_stub.DockerStub, image: Any, labels: Mapping[str, str], created_s: int | None
 ) -> None:
+    """H10: a label counts together with the second of the image that has it."""
     stub.says("buildx imagetools inspect", json.dumps({"manifest": {"digest": "sha256:1"}, "image": image}, indent=2))
-    assert docker.Engine().remote_manifest("r/a:1") == docker.RemoteManifest("sha256:1", labels)
+    assert docker.Engine().remote_manifest("r/a:1") == docker.RemoteManifest("sha256:1", labels, created_s)
 
 
 @pytest.mark.parametrize("complaint", ["ERROR: r/a:1: not found", "ERROR: r/a:1: manifest unknown"])
@@ -294,6 +304,26 @@ def test_a_build_with_the_cache_for_the_engine_s_own_platform_names_neither(
     stub.says("image inspect", json.dumps([picture(ID, "127.0.0.1:5010/a:1")]))
     docker.Engine().build(request(tmp_path))
     assert not {"--no-cache", "--platform", "--builder"} & set(stub.calls[1])
+
+
+def test_h10_a_build_is_dated_by_the_request_alone(stub: docker_stub.DockerStub, tmp_path: Path) -> None:
+    """H10: an argument of that name, and the variable that buildx would take, do not count."""
+    stub.says("context show", "default\n")
+    stub.says("buildx build")
+    stub.says("image inspect", json.dumps([picture(ID, "127.0.0.1:5010/a:1")]))
+    wanted = request(tmp_path, created_s=500_000_000, arguments={"SOURCE_DATE_EPOCH": "1", "A": "b"})
+    assert docker.Engine().build(wanted) == f"sha256:{ID}"
+    given = [stub.calls[1][number + 1] for number, word in enumerate(stub.calls[1]) if word == "--build-arg"]
+    assert sorted(given) == ["A=b", "SOURCE_DATE_EPOCH=500000000"]
+
+
+def test_h10_an_engine_that_dates_images_by_its_clock_is_told(stub: docker_stub.DockerStub, tmp_path: Path) -> None:
+    """H10: its images would be taken for somebody else's, and built for ever."""
+    stub.says("context show", "default\n")
+    stub.says("buildx build")
+    stub.says("image inspect", json.dumps([picture(ID, "127.0.0.1:5010/a:1")]))
+    told = failed(docker.Engine().build, request(tmp_path, created_s=500_000_001))
+    assert (told.reason, "SOURCE_DATE_EPOCH" in told.message) == ("DockerUnavailable", True)
 
 
 def test_h9_a_failed_build_has_its_last_lines(stub: docker_stub.DockerStub, tmp_path: Path) -> None:
@@ -499,7 +529,15 @@ def test_the_address_in_words(monkeypatch: pytest.MonkeyPatch, stub: docker_stub
         ("fd://", False),
         ("ssh://edge", True),
         ("tcp://10.0.0.9:2376", True),
+        ("tcp://localhost.example:2375", True),
         ("10.0.0.9:2375", True),
+        ("ssh://user@127.0.0.1", True),
+        ("tcp://127.0.0.1:2375", False),
+        ("tcp://127.1.2.3", False),
+        ("tcp://localhost:2376/", False),
+        ("tcp://user@[::1]:2376", False),
+        ("tcp://[::2]:2376", True),
+        ("127.0.0.1:2375", False),
     ],
 )
 def test_remote_is_what_the_address_says_and_a_context_is_looked_up_once(

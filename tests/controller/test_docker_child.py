@@ -1,8 +1,11 @@
 """The docker command as a child: deadlines, whole groups, floods, stdin, descriptors (faults.md P8, H3, H7, B3, K1)."""
 
 import fcntl
+import json
 import os
 import pty
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -291,6 +294,161 @@ def test_p8_a_signal_s_end_reaches_grandchildren(stub: docker_stub.DockerStub) -
     assert len(caught) == 1
     pids = [int(line) for line in (stub.folder / "pids").read_text().split()]
     assert [pid for pid in pids if not docker_stub.ends(pid)] == []
+
+
+ASKS_TWICE = f"""
+import sys, threading
+sys.path.insert(0, {str(ROOT)!r})
+from controller import docker
+engine = docker.Engine()
+engine.logs({ID!r}, lines=9)
+for _ in range(2):
+    threading.Thread(target=engine.wait, args=({ID!r},), kwargs={{"seconds": 300}}).start()
+"""
+SESSION = """cut -d' ' -f6 </proc/$$/stat >>"$here/sessions" """
+SHELLS = [name for name in ("sh", "dash", "bash", "busybox") if shutil.which(name)]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("kind", GRANDCHILDREN)
+def test_p8_when_the_one_who_asked_is_killed_its_calls_end(stub: docker_stub.DockerStub, kind: str, shell: str) -> None:
+    """With two threads in a call, after one call that ended; long before the deadline. And without asking first: compose
+    would pass that on to the provisioner's container, which the next run is to find (H1)."""
+    take_shell(stub, shell)
+    os.mkfifo(stub.folder / "begun")
+    stub.does("container logs", f"{SESSION}; exit 0")
+    stub.does(
+        "container wait",
+        f'{SESSION}; trap \': >"$here/asked"; exit\' TERM; {GRANDCHILDREN[kind]}; echo $$ >>"$here/pids"; '
+        'sleep 600 & echo x >"$here/begun"; wait',
+    )
+    asking = subprocess.Popen([sys.executable, "-c", ASKS_TWICE], stderr=subprocess.DEVNULL)
+    both_begun(stub.folder / "begun")
+    asking.kill()
+    asking.wait()
+    pids = [int(line) for line in (stub.folder / "pids").read_text().split()]
+    assert len(pids) == 4
+    assert [pid for pid in pids if not docker_stub.ends(pid)] == []
+    assert len(sessions(stub)) == 3
+    assert [pid for pid in members(sessions(stub)) if not docker_stub.ends(pid)] == []
+    assert not (stub.folder / "asked").exists()
+
+
+def both_begun(fifo: Path) -> None:
+    """Return when two calls have written their line."""
+    reading = os.open(fifo, os.O_RDWR)  # to write too, or the end of the first one were the end of the file
+    try:
+        heard = b""
+        while heard != b"x\nx\n":
+            heard += os.read(reading, 4)
+    finally:
+        os.close(reading)
+
+
+def take_shell(stub: docker_stub.DockerStub, shell: str) -> None:
+    """Make it the `sh` of the calls."""
+    (stub.folder / "bin" / "sh").symlink_to(str(shutil.which(shell)))
+
+
+def sessions(stub: docker_stub.DockerStub) -> set[int]:
+    """The sessions of the calls so far, which are one each."""
+    return {int(line) for line in (stub.folder / "sessions").read_text().split()}
+
+
+def members(wanted: set[int]) -> list[int]:
+    """Who is in these sessions: whatever a call has started, the shell's own children too."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        found += [int(entry.parent.name)] if int(fields[3]) in wanted else []
+    return found
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("code", [0, 3])
+def test_p8_nobody_watches_after_the_end(stub: docker_stub.DockerStub, code: int, shell: str) -> None:
+    """Nor says a word: exit code and output are docker's alone, and nothing is left to be waited for."""
+    take_shell(stub, shell)
+    stub.does("compose", f"{SESSION}; echo said; echo that >&2; exit {code}")
+    stub.says("info", code=1)
+    assert docker.Engine().run_service(service()) == docker.RunOutcome(code, ("said", "that"))
+    assert members(sessions(stub)) == []
+
+
+def test_p8_nobody_watching_holds_on_to_the_output(stub: docker_stub.DockerStub) -> None:
+    """Where somebody else killed the call's own shell, which then cannot end the watch."""
+    shell = "ps -o pid= --ppid $(cut -d' ' -f6 </proc/$$/stat)"
+    stub.does("container wait", f"{SESSION}; kill -KILL $({shell}); exit 0")
+    try:
+        with pytest.raises(docker.CommandFailed) as caught:
+            docker.Engine().wait(ID, seconds=60)
+        assert caught.value.exit_code == 128 + 9
+    finally:
+        for pid in members(sessions(stub)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_p8_the_look_for_members_sees_them() -> None:
+    """Counter-check."""
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as alive:
+        assert members({alive.pid}) == [alive.pid]
+        alive.kill()
+    assert members({alive.pid}) == []
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_p8_without_a_lifeline_a_call_is_only_not_watched(
+    stub: docker_stub.DockerStub, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    """As where /proc is not mounted, or another user's: no word of it in the answer, and the same exit code."""
+    take_shell(stub, shell)
+    monkeypatch.setattr(docker_child, "lifeline", lambda: "/nowhere/fd/3")
+    stub.does("container wait", "echo that >&2; exit 5")
+    with pytest.raises(docker.CommandFailed) as caught:
+        docker.Engine().wait(ID, seconds=60)
+    assert (caught.value.exit_code, caught.value.tail) == (5, ("that",))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_p8_nothing_begins_for_somebody_who_is_gone(stub: docker_stub.DockerStub, shell: str) -> None:
+    """Killed between the child's start and its first look at the lifeline."""
+    take_shell(stub, shell)
+    stub.says("container wait")
+    script = (
+        f"import json, sys; sys.path.insert(0, {str(ROOT)!r}); from controller import docker_child; "
+        "print(json.dumps(docker_child.prefix(60, log=True)))"
+    )
+    gone = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60).stdout
+    for words, runs in ((docker_child.prefix(60, log=True), True), (json.loads(gone), False)):
+        before = len(stub.calls)
+        ended = subprocess.run([*words, "container", "wait"], check=False, capture_output=True, timeout=60)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0 if runs else 1, b"", b"")
+        assert len(stub.calls) - before == runs
+
+
+def test_h5_what_the_shell_itself_complains_of_is_not_lost(stub: docker_stub.DockerStub) -> None:
+    """As that it cannot find one of its programs."""
+    stub.says("container list")
+    for program in {*docker_child.PROGRAMS, "cat"} - {"head"}:
+        (stub.folder / "bin" / program).symlink_to(str(shutil.which(program)))
+    words = [*docker_child.prefix(60, log=False), "container", "list"]
+    only = {"PATH": str(stub.folder / "bin")}
+    ended = subprocess.run(words, env=only, check=False, capture_output=True, timeout=60)
+    assert b"head" in ended.stderr
+
+
+def test_b3_the_lifeline_is_not_inherited(stub: docker_stub.DockerStub) -> None:
+    """Neither by docker nor by any other child: it would live on with them."""
+    stub.does("container logs", "ls -l /proc/self/fd /proc/$$/fd; exit 0")
+    lines = docker.Engine().logs(ID, lines=50)
+    pipe = os.readlink(docker_child.lifeline())
+    assert any("pipe:" in line for line in lines)
+    assert not [line for line in lines if pipe in line]
+    shown = subprocess.run(["ls", "-l", "/proc/self/fd"], check=True, capture_output=True, text=True, close_fds=False)
+    assert pipe not in shown.stdout
 
 
 def test_terminate_children_without_a_child_is_fine() -> None:

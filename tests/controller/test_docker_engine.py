@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller import docker, errors
+from core import digest, dockerfile_seal, image_inputs
 from tests.fakes import engines
 
 pytestmark = [pytest.mark.engine, pytest.mark.process]
@@ -119,6 +120,56 @@ def test_h9_builds(engine: docker.Engine, tmp_path: Path) -> None:
         engine.build(wanted)
     assert any("AUTH_PASS=***" in line for line in caught.value.tail)
     assert "did not complete successfully" in caught.value.tail[-1]
+
+
+DERIVED = ("", "ENV A=1\nENTRYPOINT /foreign\n", "LABEL more=1\n", "RUN true\n", "WORKDIR /foreign\n")
+
+
+@pytest.mark.parametrize("steps", ["", "CMD true\n", "RUN true \\\n # the end", "RUN <<E\ntrue\nE"])
+def test_h10_what_is_built_here_shows_its_input_and_what_is_built_on_it_does_not(
+    engine: docker.Engine, tmp_path: Path, steps: str
+) -> None:
+    """H10: with the engine's own BuildKit; an image without a step has the date of its base, and so has one that adds
+    only metadata."""
+    wanted = digest.of_parts((NAME, steps))
+    ours = f"{NAME}/ours:1"
+    names = [ours]
+    try:
+        build(engine, tmp_path, ours, dockerfile_seal.sealed(f"FROM {IMAGE}\n{steps}", wanted), wanted)
+        assert shown(engine, ours) == wanted
+        for number, more in enumerate(DERIVED):
+            names.append(f"{NAME}/derived:{number}")
+            (tmp_path / "Dockerfile").write_text(f"FROM {ours}\n{more}")
+            engines.docker("build", "--quiet", "--tag", names[-1], str(tmp_path))
+            assert shown(engine, names[-1]) == "", more
+        on_ours = digest.of_parts((NAME, "on ours"))
+        names.append(f"{NAME}/on-ours:1")
+        build(engine, tmp_path, names[-1], dockerfile_seal.sealed(f"FROM {ours}\n", on_ours), on_ours)
+        assert shown(engine, names[-1]) == on_ours, "a function may be built on another one"
+    finally:
+        engines.docker("rmi", "--force", *names)
+
+
+def build(engine: docker.Engine, folder: Path, name: str, text: str, wanted: str) -> None:
+    """Build as `controller.image_builder` does."""
+    context, dockerfile = folder / "context", folder / "Dockerfile"
+    context.mkdir(exist_ok=True)
+    dockerfile.write_text(text)
+    labels, second = {image_inputs.LABEL_INPUT: wanted}, image_inputs.created_s(wanted)
+    engine.build(docker.BuildRequest(context, dockerfile, (name,), labels, {}, "", {}, created_s=second))
+
+
+def shown(engine: docker.Engine, name: str) -> str:
+    image = engine.images([name])[name]
+    return image_inputs.shown(image.labels, image.created_s)
+
+
+def test_h9_the_platform_is_that_of_what_is_built_without_a_wish(
+    engine: docker.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(docker.DEFAULT_PLATFORM, raising=False)
+    assert engine.images([IMAGE])[IMAGE].platform.startswith(engine.platform)
+    assert engine.platform.startswith("linux/")
 
 
 def test_h10_a_registry_that_is_down(engine: docker.Engine) -> None:

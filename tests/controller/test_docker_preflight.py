@@ -41,6 +41,56 @@ def test_nothing_is_missing(stub: docker_stub.DockerStub) -> None:
     assert [call[0] for call in stub.calls] == ["version", "buildx", "compose", "version"]
 
 
+@pytest.mark.parametrize(
+    ("server", "platform"),
+    [
+        ({"Os": "linux", "Arch": "arm64"}, "linux/arm64"),
+        ({"Os": "linux"}, ""),
+        ({"Os": "linux", "Arch": 64}, ""),
+        ({"Version": "26.1.5"}, ""),
+    ],
+)
+def test_h9_the_platform_is_the_engine_s_own(
+    stub: docker_stub.DockerStub, monkeypatch: pytest.MonkeyPatch, server: dict[str, object], platform: str
+) -> None:
+    monkeypatch.delenv(docker.DEFAULT_PLATFORM, raising=False)
+    stub.says("version", json.dumps({"Client": {"Os": "windows", "Arch": "386"}, "Server": server}))
+    assert docker.Engine().platform == platform
+
+
+def test_h9_the_platform_is_asked_for_once_and_never_behind_a_preflight(
+    stub: docker_stub.DockerStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H9: an engine that was replaced by one for other machines is noticed with the next preflight, at no cost."""
+    monkeypatch.delenv(docker.DEFAULT_PLATFORM, raising=False)
+    stub.says("version", json.dumps({"Server": {"Os": "linux", "Arch": "amd64"}}))
+    engine = docker.Engine()
+    assert [engine.platform, engine.platform] == ["linux/amd64"] * 2
+    assert stub.count("version") == 1
+    stub.says("version", json.dumps({"Server": {"Os": "linux", "Arch": "arm64"}}))
+    engine.preflight((docker.Piece.ENGINE,))
+    assert engine.platform == "linux/arm64"
+    assert stub.count("version") == 2
+
+
+def test_h9_what_buildx_takes_from_the_environment_is_the_platform(
+    stub: docker_stub.DockerStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(docker.DEFAULT_PLATFORM, "linux/arm64")
+    assert docker.Engine().platform == "linux/arm64"
+    assert stub.calls == []
+
+
+def test_h5_an_engine_that_is_too_old_to_build_on_can_be_looked_at(stub: docker_stub.DockerStub) -> None:
+    """Counter-check: only builds need a BuildKit that dates images."""
+    pieces = (docker.Piece.ENGINE, docker.Piece.COMPOSE)
+    stub.says("version", json.dumps({"Server": {"Version": "20.10.24"}}))
+    docker.Engine().preflight(pieces)
+    assert "the engine is too old to build images" in missing(docker.Piece.ENGINE, docker.Piece.BUILDX)
+    stub.says("version", json.dumps({"Server": {"Version": "19.03.15"}}))
+    assert "the engine is too old: found 19.3, wanted 20.10 or newer" in missing(*pieces)
+
+
 def test_only_what_is_needed_is_looked_for(stub: docker_stub.DockerStub) -> None:
     stub.says("buildx", code=1)
     docker.Engine().preflight([docker.Piece.COMPOSE])
@@ -108,7 +158,7 @@ def test_dk5_a_plugin_that_vanished_after_preflight_is_named_too(stub: docker_st
 @pytest.mark.parametrize(
     ("words", "answer", "found", "wanted"),
     [
-        ("version", json.dumps({"Server": {"Version": "19.03.15"}}), "19.3", "20.10"),
+        ("version", json.dumps({"Server": {"Version": "23.0.6"}}), "23.0", "24.0"),
         ("compose version", "1.29.2\n", "1.29", "2.0"),
         ("compose version", "WARNING: uses 3.7 files\ndocker-compose version 1.25.0, build unknown\n", "1.25", "2.0"),
         ("buildx version", "github.com/docker/buildx v0.9.1 ed00243a0ce2\n", "0.9", "0.10"),
@@ -118,7 +168,8 @@ def test_h5_too_old_says_what_was_found_and_what_is_wanted(
     stub: docker_stub.DockerStub, words: str, answer: str, found: str, wanted: str
 ) -> None:
     stub.says(words, answer)
-    assert f"is too old: found {found}, wanted {wanted} or newer" in missing()
+    purpose = " to build images" if words == "version" else ""
+    assert f"is too old{purpose}: found {found}, wanted {wanted} or newer" in missing()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,8 @@ def test_h9_a_build_gets_context_dockerfile_labels_and_pinned_bases(
     builder.build([one])
     built = engine.built[0]
     assert built.files == {"functions/a/app.py": b"print('a')\n"}
-    assert built.dockerfile == one.wanted.dockerfile
+    seal = f"LABEL {image_inputs.LABEL_INPUT}={one.wanted.digest}\nONBUILD LABEL {image_inputs.LABEL_INPUT}=\n"
+    assert built.dockerfile == f"{one.wanted.dockerfile}\n{seal}"
     assert built.wanted.context not in built.wanted.dockerfile.parents, "COPY . must not see it"
     assert replace(built.wanted, context=Path("c"), dockerfile=Path("d")) == docker.BuildRequest(
         context=Path("c"),
@@ -93,7 +94,18 @@ def test_h9_a_build_gets_context_dockerfile_labels_and_pinned_bases(
         platform="",
         contexts={f"{HOST}/base:1": f"docker-image://{HOST}/base@sha256:b1"},
         cache=True,
+        created_s=image_inputs.created_s(one.wanted.digest),
     )
+
+
+def test_h9_a_platform_is_named_only_when_it_was_asked_for(
+    builder: image_builder.Builder, engine: engines.Engine
+) -> None:
+    """H9: the engine's own is in the input, without its variant: a build that names it could be for another one."""
+    one = work("a")
+    builder.build([replace(one, wanted=replace(one.wanted, platform="linux/amd64"))])
+    replace(builder, platform="linux/arm64").build([work("b")])
+    assert [each.wanted.platform for each in engine.built] == ["", "linux/arm64"]
 
 
 def test_h9_rebuild_uses_no_cache(builder: image_builder.Builder, engine: engines.Engine) -> None:

@@ -1,7 +1,7 @@
 """From a checkout to verdicts on its images: a registry over HTTP, an engine in memory, documents on disk."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,43 @@ def test_what_the_registry_has_is_pinned_and_not_built(place: Place) -> None:
     assert [each.need for each in seen.works] == [image_work.Need.NOTHING]
     assert seen.pins == {FUNCTION: f"{work.wanted.image}@{digest}"}
     assert place.see().works == seen.works
+
+
+def test_h10_an_image_that_is_built_on_ours_does_not_count(place: Place) -> None:
+    """H10: it has our label from its base; with a record too it is drift, and ours is pushed back."""
+    place.registry.put("base:1")
+    (work,) = place.see().works
+    name = work.wanted.target.removeprefix(f"{place.registry.address}/")
+    labels = {image_inputs.LABEL_INPUT: work.wanted.digest}
+    place.registry.put(name, labels=labels, created="2026-02-20T07:04:04Z")
+    (new,) = place.see().works
+    assert (new.need, new.why) == (image_work.Need.BUILD, image_work.Why.NEW)
+    ours = place.engine.hold(work.wanted.target, labels)
+    made = replace(work.record, digest="sha256:before")
+    (drift,) = place.see(record.Record(images=(made,))).works
+    assert (drift.need, drift.why, drift.engine_image) == (image_work.Need.PUSH, image_work.Why.MOVED, ours.id)
+
+
+def test_h9_another_platform_is_another_image(place: Place) -> None:
+    """H9: the engine's own counts where none is asked for; to ask for it by name changes nothing."""
+    place.registry.put("base:1")
+    (here,) = place.see().works
+    (named,) = place.see(flags={("images", "platform"): "linux/amd64"}).works
+    assert (here.wanted.platform, named.wanted.digest) == ("linux/amd64", here.wanted.digest)
+    place.engine.platform = "linux/arm64"
+    known = record.Record(images=(replace(here.record, digest="sha256:before"),))
+    (there,) = place.see(known).works
+    assert (there.need, there.why) == (image_work.Need.BUILD, image_work.Why.INPUT_CHANGED)
+    (still,) = place.see(flags={("images", "platform"): "linux/amd64"}).works
+    assert still.wanted.digest == here.wanted.digest
+
+
+def test_h10_the_argument_that_dates_images_is_refused(place: Place) -> None:
+    """H10: with a second of its own, no image of ours would be known again."""
+    place.registry.put("base:1")
+    with pytest.raises(errors.ControllerError) as told:
+        place.see(flags={("images", "arguments"): {"SOURCE_DATE_EPOCH": "0"}})  # type: ignore[dict-item]  # a mapping, as a file gives it
+    assert (told.value.reason, "images.arguments" in told.value.message) == ("SettingsInvalid", True)
 
 
 def test_a_tag_is_published_as_it_is_when_asked(place: Place) -> None:

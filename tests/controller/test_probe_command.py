@@ -181,12 +181,12 @@ def test_k3_what_somebody_wrote_into_a_label_is_neutral(engine: engines.Engine) 
 
 
 def test_h8_two_stacks_of_one_name_are_76(engine: engines.Engine) -> None:
-    for service, folder in (("gateway", "/srv/a"), ("agent", "/srv/b")):
-        start(engine, service, f"esb-{service}-docker:v1", labels={probe.LABEL_FOLDER: folder})
+    for folder in ("/srv/a", "/srv/b"):
+        start(engine, "gateway", "esb-gateway-docker:v1", labels={probe.LABEL_FOLDER: folder})
     ended = command.run("probe", "--project", "shop")
     assert (ended.code, ended.out) == (76, "")
     assert "StackAmbiguous" in ended.err
-    assert "gateway from /srv/a; agent from /srv/b" in ended.err
+    assert "gateway from /srv/a and /srv/b" in ended.err
 
 
 def test_an_engine_that_does_not_answer_is_69(engine: engines.Engine) -> None:

@@ -239,16 +239,23 @@ def test_pr2_a_job_that_ended_well(
 
 
 def test_h8_one_name_for_two_stacks_is_ambiguous_and_names_both(engine: engines.Engine) -> None:
-    start(engine, "gateway", labels={probe.LABEL_FOLDER: "/srv/a"})
-    start(engine, "agent", labels={probe.LABEL_FOLDER: "/srv/b"})
-    start(engine, "runtime-node", labels={probe.LABEL_FOLDER: "/srv/b"})
+    for service, folder in (("agent", "b"), ("agent", "a"), ("gateway", "b"), ("gateway", "a"), ("runtime-node", "b")):
+        start(engine, service, labels={probe.LABEL_FOLDER: f"/srv/{folder}"})
     with pytest.raises(errors.ControllerError) as raised:
         observe(engine)
     assert (raised.value.reason, raised.value.meaning.exit_code) == ("StackAmbiguous", 76)
     assert raised.value.message == (
         "compose project esb-dev on unix:///fake.sock is more than one stack: "
-        "gateway from /srv/a; agent, runtime-node from /srv/b"
+        "gateway from /srv/a and /srv/b; agent from /srv/a and /srv/b"
     )
+
+
+def test_h8_a_stack_of_several_folders_is_one_stack(engine: engines.Engine) -> None:
+    """Updated in part from a second folder, or put together from two: every service is there once."""
+    for service, folder in (("gateway", "/srv/a"), ("agent", "/srv/b"), ("runtime-node", "/srv/b")):
+        start(engine, service, labels={probe.LABEL_FOLDER: folder})
+    start(engine, "agent", labels={probe.LABEL_FOLDER: "/srv/b"})
+    assert [each.name for each in observe(engine).services] == ["gateway", "agent", "agent", "runtime-node"]
 
 
 @pytest.mark.parametrize(
@@ -258,14 +265,15 @@ def test_h8_one_name_for_two_stacks_is_ambiguous_and_names_both(engine: engines.
         ("agent", {probe.LABEL_FOLDER: ""}, {}),
         ("agent", {probe.LABEL_FOLDER: "/srv/b"}, {"state": "exited"}),
         ("adminer", {probe.LABEL_FOLDER: "/srv/b"}, {}),
-        ("provisioner", {probe.LABEL_FOLDER: "/srv/b", probe.LABEL_ONE_OFF: "True"}, {}),
+        ("agent", {probe.LABEL_FOLDER: "/srv/b", probe.LABEL_ONE_OFF: "True"}, {}),
     ],
-    ids=["same folder", "no label", "left over", "added service", "one-off"],
+    ids=["same folder", "no label", "left over", "no control plane", "one-off"],
 )
 def test_h8_what_does_not_make_a_second_stack(
     engine: engines.Engine, service: str, labels: dict[str, str], known: dict[str, Any]
 ) -> None:
-    start(engine, "gateway")
+    """Beside one that bears the same name."""
+    start(engine, service)
     start(engine, service, labels=labels, **known)
     assert observe(engine).services
 

@@ -11,6 +11,7 @@ from tests.fakes.stories import (
     REQUEST,
     RULES,
     after_a_lost_image,
+    after_a_lost_older_image,
     after_changed_code,
     after_changed_resources,
     converge,
@@ -136,6 +137,90 @@ def test_a_rollback_brings_the_old_code_back() -> None:
     assert image_shown(place) != before
     assert not go_back(World(place)).failed
     assert image_shown(place) == before
+
+
+def test_h10_a_rollback_pushes_what_only_the_engine_has_before_it_publishes() -> None:
+    place = after_a_lost_older_image()
+    older = first_image()
+    assert older.partition("@")[2] not in place.docker.manifests
+    world, publishes = World(place), place.disk.generation
+    ended = go_back(world)
+    assert (ended.reason, kinds(world)) == (outcomes.Outcome.ROLLED_BACK, ["Push", "Publish"])
+    assert (image_shown(place), place.disk.generation) == (older, (publishes or 0) + 1)
+    assert older.partition("@")[2] in place.docker.manifests
+    assert place.docker.builds == ["a", "a"], "nothing is built for a rollback"
+
+
+def test_h10_a_rollback_to_an_image_that_is_nowhere_is_refused_and_nothing_changes() -> None:
+    place = after_a_lost_older_image()
+    older = first_image()
+    place.docker.kept.clear()
+    facts, world = place.facts(), World(place)
+    ended = go_back(world)
+    assert (ended.reason, ended.exit_code, world.performed) == ("ImageLost", 77, [])
+    assert (older in ended.message, "function a" in ended.message) == (True, True)
+    assert "a new revision" in ended.hint
+    assert place.facts() == facts
+    assert "fail" not in world.calls, "what was asked for cannot be done; what is live is as well as before"
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+
+
+def test_h10_a_rollback_while_the_registry_is_down_goes_on_and_says_what_it_did_not_see() -> None:
+    place = after_a_lost_older_image()
+    place.docker.reachable = False
+    world = World(place)
+    ended = go_back(world)
+    assert (ended.reason, kinds(world)) == (outcomes.Outcome.ROLLED_BACK, ["Publish"])
+    assert image_shown(place) == first_image()
+    assert [note for note in ended.notes if note.startswith("ImageNotChecked: function a")]
+
+
+@pytest.mark.parametrize("then", ["gone", "silent"])
+def test_h10_a_rollback_publishes_nothing_when_the_pushed_digest_is_not_there(then: str) -> None:
+    place = after_a_lost_older_image()
+
+    class Forgetful(World):
+        def _act(self, action: actions.Action, remembered: object) -> object:  # type: ignore[override]  # loses what it is given
+            done = super()._act(action, remembered)  # type: ignore[arg-type]  # as above
+            place.docker.manifests.clear()
+            place.docker.reachable = then == "gone"
+            return done
+
+    before = image_shown(place), place.disk.generation
+    ended = go_back(Forgetful(place))
+    assert (ended.reason, "function a" in ended.message) == ("ImagePushFailed", True)
+    assert (image_shown(place), place.disk.generation) == before
+
+
+def test_h10_a_rollback_whose_push_fails_publishes_nothing_and_can_be_asked_for_again() -> None:
+    place = after_a_lost_older_image()
+    place.docker.refusing[actions.Push] = errors.ControllerError("ImagePushFailed", "no")
+    before = image_shown(place)
+    assert (go_back(World(place)).reason, image_shown(place)) == ("ImagePushFailed", before)
+    place.docker.refusing.clear()
+    assert not go_back(World(place)).failed
+    assert image_shown(place) == first_image()
+
+
+def test_h10_what_was_built_anew_is_not_believed_when_the_registry_falls_silent_after_the_push() -> None:
+    """The image has another digest than the recorded one, which may be gone."""
+    place = converged(with_docker())
+    place.docker.tags.clear()
+    place.docker.built.clear()
+
+    class Silent(World):
+        def _act(self, action: actions.Action, remembered: object) -> object:  # type: ignore[override]  # its registry falls silent
+            done = super()._act(action, remembered)  # type: ignore[arg-type]  # as above
+            place.docker.reachable = not isinstance(action, actions.Push)
+            return done
+
+    world = Silent(place)
+    assert (converge(world).reason, kinds(world)) == ("ImagePushFailed", ["Build", "Push"])
+
+
+def first_image() -> str:
+    """The image that is published first for this code: the same every time."""
+    return image_shown(converged(with_docker()))
 
 
 def test_h8_another_stack_under_an_applied_artifact_is_noticed_and_refused() -> None:

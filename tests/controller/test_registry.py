@@ -261,7 +261,27 @@ def test_g3_content_that_is_another_at_each_request_has_another_digest_each_time
 
 def test_labels_are_those_of_the_image(fake: registries.Registry) -> None:
     digest = fake.put("app:v1", labels={"one": "1", "two": ""})
-    assert asking().labels(f"{fake.address}/app@{digest}") == {"one": "1", "two": ""}
+    assert asking().image(f"{fake.address}/app@{digest}") == registry.Image({"one": "1", "two": ""})
+
+
+@pytest.mark.parametrize(
+    ("created", "second"),
+    [
+        ("1985-11-05T00:53:20Z", 500_000_000),
+        ("1985-11-05T00:53:20.000Z", 500_000_000),
+        ("1985-11-05T01:53:20+01:00", 500_000_000),
+        ("1985-11-05T00:53:20.000000001Z", None),
+        ("1985-11-05T00:53:20", None),
+        ("1985-13-05T00:53:20Z", None),
+        ("0001-01-01T00:00:00Z", -62_135_596_800),
+        ("yesterday", None),
+        ("", None),
+    ],
+)
+def test_h10_an_image_says_when_it_was_created(fake: registries.Registry, created: str, second: int | None) -> None:
+    """H10: a label counts together with its second, and a part of a second is none."""
+    digest = fake.put("app:v1", created=created)
+    assert asking().image(f"{fake.address}/app@{digest}").created_s == second
 
 
 def test_labels_of_an_index_are_those_of_the_platform(fake: registries.Registry) -> None:
@@ -273,16 +293,16 @@ def test_labels_of_an_index_are_those_of_the_platform(fake: registries.Registry)
     }
     digest, asked = fake.put_index("app:v1", images), asking()
     assert asked.digest(f"{fake.address}/app:v1").digest == digest
-    assert asked.labels(f"{fake.address}/app@{digest}")["is"] == "amd"
-    assert asked.labels(f"{fake.address}/app@{digest}", platform="linux/arm64/v8")["is"] == "arm"
-    assert asked.labels(f"{fake.address}/app@{digest}", platform="linux/s390x") == {}
+    assert asked.image(f"{fake.address}/app@{digest}").labels["is"] == "amd"
+    assert asked.image(f"{fake.address}/app@{digest}", platform="linux/arm64/v8").labels["is"] == "arm"
+    assert asked.image(f"{fake.address}/app@{digest}", platform="linux/s390x").labels == {}
 
 
 @pytest.mark.parametrize("gone", ["manifests", "blobs"])
 def test_labels_of_an_image_that_lacks_a_part_are_empty(fake: registries.Registry, gone: str) -> None:
     digest = fake.put("app:v1", labels={"one": "1"})
     fake.manifests.clear() if gone == "manifests" else fake.blobs.clear()
-    assert asking().labels(f"{fake.address}/app@{digest}") == {}
+    assert asking().image(f"{fake.address}/app@{digest}").labels == {}
 
 
 @pytest.mark.parametrize("part", ["manifests", "blobs"])
@@ -302,7 +322,7 @@ def test_g3_labels_come_only_from_content_with_its_digest(
     digest = fake.put("app:v2", labels={"version": "2"}, platform="linux2/amd64")
     fake.fault(fault, part)
     with pytest.raises(registry.NoAnswer, match=words):
-        asking().labels(f"{fake.address}/app@{digest}")
+        asking().image(f"{fake.address}/app@{digest}")
 
 
 @pytest.mark.parametrize("promised", [True, False], ids=["length", "no-length"])
@@ -313,7 +333,7 @@ def test_g3_no_more_is_read_than_the_limit(fake: registries.Registry, promised: 
     if not promised:
         fake.fault(registries.Fault(without=("Content-Length",), headers={"Connection": "close"}, cut=True))
     with pytest.raises(registry.NoAnswer, match="more than 4 MiB"):
-        asking().labels(f"{fake.address}/app@{digest}")
+        asking().image(f"{fake.address}/app@{digest}")
 
 
 @pytest.mark.parametrize(
@@ -324,28 +344,30 @@ def test_g3_garbage_under_its_right_digest(fake: registries.Registry, content: b
     digest = fake.put_manifest("app:v1", content)
     asked = asking()
     if content == b"{}":
-        assert asked.labels(f"{fake.address}/app@{digest}") == {}
+        assert asked.image(f"{fake.address}/app@{digest}").labels == {}
     else:
         with pytest.raises(registry.NoAnswer):
-            asked.labels(f"{fake.address}/app@{digest}")
+            asked.image(f"{fake.address}/app@{digest}")
 
 
-@pytest.mark.parametrize("config", [[], {"config": 1}, {"config": {"Labels": []}}, {"config": {"Labels": {"a": 1}}}])
+@pytest.mark.parametrize(
+    "config", [[], {"config": 1, "created": 1}, {"config": {"Labels": []}}, {"config": {"Labels": {"a": 1}}}]
+)
 def test_g3_a_configuration_without_labels(fake: registries.Registry, config: object) -> None:
     manifest = {"schemaVersion": 2, "mediaType": registries.OCI, "config": fake.blob(config, registries.CONFIG)}
     digest = fake.put_manifest("app:v1", manifest)
     if isinstance(config, dict):
-        assert asking().labels(f"{fake.address}/app@{digest}") == {}
+        assert asking().image(f"{fake.address}/app@{digest}").labels == {}
     else:
         with pytest.raises(registry.NoAnswer):
-            asking().labels(f"{fake.address}/app@{digest}")
+            asking().image(f"{fake.address}/app@{digest}")
 
 
 def test_g3_an_index_in_an_index_is_not_followed(fake: registries.Registry) -> None:
     inner = fake.put_index("app:inner", {"linux/amd64": fake.put("app:image")})
     digest = fake.put_index("app:v1", {"linux/amd64": inner})
     with pytest.raises(registry.NoAnswer, match="an index inside an index"):
-        asking().labels(f"{fake.address}/app@{digest}")
+        asking().image(f"{fake.address}/app@{digest}")
     assert fake.count("GET") == 2
 
 
@@ -357,7 +379,7 @@ def test_blobs_may_be_elsewhere(fake: registries.Registry) -> None:
         fake.fault(
             registries.Fault(307, {"Location": f"http://{store.address}/v2/x/blobs/{next(iter(fake.blobs))}"}), "blobs"
         )
-        assert asking().labels(f"{fake.address}/app@{digest}") == {"one": "1"}
+        assert asking().image(f"{fake.address}/app@{digest}").labels == {"one": "1"}
         assert "authorization" not in store.headers[0]
 
 
@@ -400,10 +422,10 @@ def test_k1_nothing_of_an_answer_is_shown(fake: registries.Registry) -> None:
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_registry_that_wants_a_login_is_asked_by_docker(fake: registries.Registry, status: int) -> None:
     fake.fault(registries.Fault(status))
-    known = Docker(docker.RemoteManifest(ELSEWHERE, {"one": "1"}))
+    known = Docker(docker.RemoteManifest(ELSEWHERE, {"one": "1"}, 500_000_000))
     asked = asking(known)
     assert asked.digest(f"{fake.address}/app:v1").digest == ELSEWHERE
-    assert asked.labels(f"{fake.address}/app@{ELSEWHERE}") == {"one": "1"}
+    assert asked.image(f"{fake.address}/app@{ELSEWHERE}") == registry.Image({"one": "1"}, 500_000_000)
     assert known.asked == [f"{fake.address}/app:v1"]
 
 
@@ -426,7 +448,7 @@ def test_docker_hub_is_asked_by_docker(reference: str) -> None:
 
 def test_labels_of_what_docker_finds_under_another_digest_are_none() -> None:
     known = Docker(docker.RemoteManifest(ELSEWHERE, {"one": "1"}))
-    assert asking(known).labels(f"app@sha256:{'0' * 64}") == {}
+    assert asking(known).image(f"app@sha256:{'0' * 64}").labels == {}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller import docker
-from core import digest
+from core import digest, image_inputs
 
 HERE = "linux/amd64"
 
@@ -33,10 +33,12 @@ class Built:
 
 @dataclass
 class Engine:
-    """One engine. `local` is by image id, `registry` by reference, `standing` are its containers."""
+    """One engine. An image that is put here with our label is dated as if it was built here, unless told otherwise;
+    `platform` is what it builds for. `local` is by image id, `registry` by reference, `standing` are its containers."""
 
     address: str = "unix:///fake.sock"
     remote: bool = False
+    platform: str = HERE
     local: dict[str, docker.EngineImage] = field(default_factory=dict)
     registry: dict[str, docker.RemoteManifest] = field(default_factory=dict)
     standing: dict[str, docker.Container] = field(default_factory=dict)
@@ -71,13 +73,18 @@ class Engine:
         """How often it was called."""
         return sum(name == call for name, _ in self.calls)
 
-    def hold(self, reference: str, labels: Mapping[str, str] | None = None) -> docker.EngineImage:
+    def hold(
+        self, reference: str, labels: Mapping[str, str] | None = None, *, created_s: int | None = None
+    ) -> docker.EngineImage:
         """Put an image into the engine; its id depends on its name and its labels."""
-        return self._keep(_identity("image", reference, labels or {}), (reference,), labels or {}, HERE)
+        return self._keep(_image(reference, labels or {}, HERE, created_s), (reference,))
 
-    def publish(self, reference: str, labels: Mapping[str, str] | None = None) -> docker.RemoteManifest:
+    def publish(
+        self, reference: str, labels: Mapping[str, str] | None = None, *, created_s: int | None = None
+    ) -> docker.RemoteManifest:
         """Put an image into the registry only."""
-        held = docker.RemoteManifest(_identity("manifest", reference, labels or {}), dict(labels or {}))
+        dated = _image(reference, labels or {}, HERE, created_s).created_s
+        held = docker.RemoteManifest(_identity("manifest", reference, labels or {}), dict(labels or {}), dated)
         self.registry[reference] = held
         return held
 
@@ -141,15 +148,19 @@ class Engine:
             made = Built(wanted, wanted.dockerfile.read_text(encoding="utf-8"), files)
             self.built.append(made)
             content = digest.of_parts((made.dockerfile, *(f"{name} {files[name]!r}" for name in files)))
-            image = _identity("image", content, {**wanted.labels, **wanted.contexts})
-            return self._keep(image, wanted.tags, wanted.labels, wanted.platform or HERE).id
+            facts = {**wanted.labels, **wanted.contexts}
+            platform = wanted.platform or self.platform
+            made_here = docker.EngineImage(
+                _identity("image", content, facts), (), (), dict(wanted.labels), platform, wanted.created_s
+            )
+            return self._keep(made_here, wanted.tags).id
 
     def tag(self, image_id: str, reference: str) -> None:
         with self._doing("tag", reference):
             found = self._find(image_id)
             if found is None:
                 raise failed(f"Error response from daemon: No such image: {image_id}")
-            self._keep(found.id, (reference,), found.labels, found.platform)
+            self._keep(found, (reference,))
 
     def push(self, reference: str) -> None:
         with self._doing("push", reference):
@@ -157,7 +168,7 @@ class Engine:
             if found is None:
                 raise failed(f"An image does not exist locally with the tag: {reference}")
             manifest = _identity("manifest", found.id, {})
-            self.registry[reference] = docker.RemoteManifest(manifest, found.labels)
+            self.registry[reference] = docker.RemoteManifest(manifest, found.labels, found.created_s)
             pushed = f"{reference.rpartition(':')[0]}@{manifest}"
             self.local[found.id] = replace(found, repo_digests=(*found.repo_digests, pushed))
 
@@ -194,15 +205,19 @@ class Engine:
         by_tag = (one for one in self.local.values() if name in one.tags or name in one.repo_digests)
         return self.local.get(name) or next(by_tag, None)
 
-    def _keep(self, image: str, tags: tuple[str, ...], labels: Mapping[str, str], platform: str) -> docker.EngineImage:
+    def _keep(self, image: docker.EngineImage, tags: tuple[str, ...]) -> docker.EngineImage:
         """A tag leaves the image that had it, which stays without one."""
         for one in list(self.local.values()):
             self.local[one.id] = replace(one, tags=tuple(tag for tag in one.tags if tag not in tags))
-        known = self.local.get(image)
-        all_tags = (*(known.tags if known else ()), *tags)
-        digests = known.repo_digests if known else ()
-        self.local[image] = docker.EngineImage(image, all_tags, digests, dict(labels), platform)
-        return self.local[image]
+        known = self.local.get(image.id, image)
+        self.local[image.id] = replace(image, tags=(*known.tags, *tags), repo_digests=known.repo_digests)
+        return self.local[image.id]
+
+
+def _image(reference: str, labels: Mapping[str, str], platform: str, created_s: int | None) -> docker.EngineImage:
+    told = labels.get(image_inputs.LABEL_INPUT)
+    dated = image_inputs.created_s(told) if told and created_s is None else created_s
+    return docker.EngineImage(_identity("image", reference, labels), (), (), dict(labels), platform, dated)
 
 
 def _identity(kind: str, name: str, facts: Mapping[str, str]) -> str:

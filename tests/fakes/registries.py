@@ -5,6 +5,7 @@ how many bytes were answered. Docker can push to it: uploads of blobs (in one pi
 """
 
 import contextlib
+import datetime
 import hashlib
 import http.server
 import json
@@ -15,6 +16,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from controller import clock
+from core import image_inputs
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -63,10 +67,19 @@ class Registry:
         self._server = _Server(self)
         self.address = f"127.0.0.1:{self._server.server_address[1]}"
 
-    def put(self, name: str, *, labels: Mapping[str, str] | None = None, platform: str = "linux/amd64") -> str:
-        """An image ``repository:tag`` without layers; the digest of its manifest."""
+    def put(
+        self, name: str, *, labels: Mapping[str, str] | None = None, platform: str = "linux/amd64", created: str = ""
+    ) -> str:
+        """An image ``repository:tag`` without layers; the digest of its manifest. With our label it is dated as if it
+        was built here, unless told otherwise."""
         system, _, machine = platform.partition("/")
-        config = {"os": system, "architecture": machine, "config": {"Labels": dict(labels or {})}}
+        created = created or _dated((labels or {}).get(image_inputs.LABEL_INPUT, ""))
+        config = {
+            "os": system,
+            "architecture": machine,
+            "config": {"Labels": dict(labels or {})},
+            "created": created,
+        }
         manifest = {"schemaVersion": 2, "mediaType": OCI, "config": self.blob(config, CONFIG), "layers": []}
         return self.put_manifest(name, manifest)
 
@@ -138,6 +151,11 @@ class Registry:
         self._server.shutdown()
         self._server.drop()
         self._server.server_close()
+
+
+def _dated(input_digest: str) -> str:
+    moment = datetime.datetime.fromtimestamp(image_inputs.created_s(input_digest), tz=datetime.UTC)
+    return clock.iso(moment) if input_digest else ""
 
 
 def digest_of(content: bytes) -> str:

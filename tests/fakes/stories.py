@@ -110,6 +110,14 @@ def after_a_lost_image() -> Place:
     return place
 
 
+def after_a_lost_older_image() -> Place:
+    """Two revisions of code; the registry has forgotten the older one, and the engine has not."""
+    place = converged(after_changed_code())
+    (live,) = (digest for digest, _ in place.docker.tags.values())
+    place.docker.manifests = {live}
+    return place
+
+
 STORIES = (
     Story("first publish", first_publish),
     Story("changed source", after_change),
@@ -123,4 +131,5 @@ STORIES = (
     Story("changed resources", after_changed_resources),
     Story("lost image", after_a_lost_image),
     Story("rolled back code", lambda: converged(after_changed_code()), go_back),
+    Story("rolled back to a lost image", after_a_lost_older_image, go_back),
 )

@@ -24,6 +24,7 @@ from core import (
     items,
     notices,
     observed,
+    pinned,
     policy,
     provisioning,
     record,
@@ -103,11 +104,14 @@ class Disk:
 
 @dataclass
 class Docker:
-    """Registry, engine and stack. `tags` are digest and input digest by reference, `built` what the engine has, by input
-    digest; `refusing` is what the next build, push or provisioner run raises."""
+    """Registry, engine and stack. `tags` are digest and input digest by reference, `manifests` are the digests that the
+    registry has, by tag or not, `built` what the engine has, by input digest, and `kept` the digests that it pushed, each
+    with its input digest; `refusing` is what the next build, push or provisioner run raises."""
 
     tags: dict[str, tuple[str, str]] = field(default_factory=dict)
+    manifests: set[str] = field(default_factory=set)
     built: set[str] = field(default_factory=set)
+    kept: dict[str, str] = field(default_factory=dict)
     running: stack.Stack = stack.NOT_CONFIGURED
     reachable: bool = True
     provisioner: bool = False
@@ -124,6 +128,22 @@ class Docker:
         if not self.reachable:
             return image_inputs.ImageLook(engine_image=engine_image, reachable=False)
         return image_inputs.ImageLook(found, made_from, engine_image)
+
+    def look_for(self, pin: pinned.Pin) -> pinned.PinLook:
+        """As a rollback finds an image that it names by its digest."""
+        engine_image = self.kept.get(pin.digest, "")
+        return pinned.PinLook(pin.digest in self.manifests if self.reachable else None, engine_image)
+
+    def push(self, work: image_work.Work) -> None:
+        """What was just built, or, for a rollback, what the engine pushed once."""
+        if work.wanted.dockerfile:
+            made = digest.of_value(work.wanted.digest), work.wanted.digest
+        else:
+            made = work.before, self.kept[work.before]
+        self.pushes.append(work.wanted.function)
+        self.tags[work.wanted.target] = made
+        self.kept[made[0]] = made[1]
+        self.manifests.add(made[0])
 
 
 class _Memory(memory.Memory):
@@ -323,8 +343,7 @@ class World:
                     docker.built.add(work.wanted.digest)
             case actions.Push(works):
                 for work in works:
-                    docker.pushes.append(work.wanted.function)
-                    docker.tags[work.wanted.target] = (digest.of_value(work.wanted.digest), work.wanted.digest)
+                    docker.push(work)
             case actions.Provision(resources_digest):
                 docker.runs.append(resources_digest)
                 self._memory.provisioned(resources_digest)
@@ -388,6 +407,23 @@ class World:
         """See `controller.world.RollbackWorld`."""
         with self._call("with_items"):
             return replace(chosen, items=self._memory.applied_items(chosen.id))
+
+    def pinned_images(self, wanted: desired.Desired, remembered: record.Record) -> Images:
+        """See `controller.world.RollbackWorld`."""
+        with self._call("pinned_images"):
+            shown = [
+                pinned.Published(key.name, wanted.provenance[key].entry, pinning.image_of(item))
+                for key, item in wanted.items.items()
+                if key.kind is items.Kind.FUNCTION
+            ]
+            pins = [
+                replace(pin, target=f"host/{pin.image}")
+                for pin in pinned.pins(shown, references.Registries(), remembered.images)
+            ]
+            verdict = pinned.judge(pins, {pin.image: self.place.docker.look_for(pin) for pin in pins})
+            if verdict.lost:
+                raise errors.ControllerError("ImageLost", pinned.lost_words(verdict.lost))
+            return Images(verdict.works)
 
     def now(self) -> datetime.datetime:
         """See `controller.world.RollbackWorld`."""

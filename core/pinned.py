@@ -1,0 +1,123 @@
+"""Images of an earlier set of documents: which of them have to be in the registry before the set is published again.
+
+Part of a rollback (contract.md section 5: a published image names its digest; faults.md H10: only digests that the
+registry has are published). Pure: `controller.pinned_images` asks registry and engine. Knows no sources: nothing can be
+built for a set that is older than the source, so what is lost stays lost.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from core import image_inputs, image_work, items, references
+
+_FILE = str(items.Document.FUNCTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """The image of one function of a set, as it was published; `entry` is the id of the function's entry."""
+
+    function: str
+    entry: str
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One ``repository:tag@sha256:…`` of a set. `image` is that reference as the runtime pulls it, `target` as the
+    build host sees it. `users` are all that have it, in the set's order."""
+
+    image: str
+    target: str
+    users: tuple[Published, ...]
+
+    @property
+    def digest(self) -> str:
+        """The digest that it names."""
+        return self.image.partition("@")[2]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What an engine that has the image may know it by: ``repository@sha256:…``, as both sides see it."""
+        both = (self.target, self.image)
+        return tuple(dict.fromkeys(f"{references.split(name).name}@{self.digest}" for name in both))
+
+
+@dataclass(frozen=True, slots=True)
+class PinLook:
+    """What is known of one pin. `in_registry` is None when the registry did not answer. `engine_image` is the id of
+    the image in the engine, "" when it has none that was built here."""
+
+    in_registry: bool | None
+    engine_image: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What has to be done before the set is published, and the pins for which nothing can be done."""
+
+    works: tuple[image_work.Work, ...]
+    lost: tuple[Pin, ...]
+
+
+def pins(
+    published: Iterable[Published], names: references.Registries, recorded: Collection[image_inputs.ImageRecord]
+) -> tuple[Pin, ...]:
+    """The distinct pinned references that are ours, in order.
+
+    Ours is what lies in the registry that settings name, or in a repository that the record has an image of. Without a
+    tag or a digest (`images.pin: tag`) nothing was pinned here, and there is nothing to look for.
+    """
+    repositories = {references.split(name).name for one in recorded for name in (one.image, one.target)}
+    users: dict[str, list[Published]] = {}
+    for one in published:
+        if _is_pinned(one.image) and (references.split(one.image).name in repositories or _is_in(one.image, names)):
+            users.setdefault(one.image, []).append(one)
+    return tuple(Pin(image, references.moved(image, names), tuple(found)) for image, found in users.items())
+
+
+def judge(wanted: Collection[Pin], looks: Mapping[str, PinLook]) -> Verdict:
+    """The verdict on every pin. `looks` is by `Pin.image`. A registry that did not answer loses nothing: its pins are
+    published, and said to be unchecked (faults.md H10)."""
+    judged = [(pin, looks[pin.image]) for pin in wanted]
+    return Verdict(
+        works=tuple(work for pin, look in judged for work in _works(pin, look)),
+        lost=tuple(pin for pin, look in judged if look.in_registry is False and not look.engine_image),
+    )
+
+
+def lost_words(lost: Collection[Pin]) -> str:
+    """What cannot be had any more, each reference with its functions."""
+    told = (f"{pin.image} ({_functions(pin)})" for pin in lost)
+    return f"neither the registry nor the engine has {'; nor '.join(told)}"
+
+
+def _functions(pin: Pin) -> str:
+    return f"function{'' if len(pin.users) == 1 else 's'} {', '.join(one.function for one in pin.users)}"
+
+
+def _works(pin: Pin, look: PinLook) -> Iterator[image_work.Work]:
+    wanted, need = _input(pin), image_work.Need
+    if look.in_registry is not False:
+        known = look.in_registry is True
+        yield image_work.Work(wanted, need.NOTHING, digest=pin.digest, before=pin.digest, known=known)
+    elif look.engine_image:
+        gone = image_work.Why.GONE
+        yield image_work.Work(wanted, need.PUSH, gone, before=pin.digest, engine_image=look.engine_image)
+
+
+def _input(pin: Pin) -> image_inputs.ImageInput:
+    """The image as what pushes it sees it: under the tag that it had. What it was made from is no matter any more."""
+    image, target = (name.partition("@")[0] for name in (pin.image, pin.target))
+    first = pin.users[0]
+    return image_inputs.ImageInput(first.function, first.entry, image, target, pin.digest, "", file=_FILE)
+
+
+def _is_pinned(image: str) -> bool:
+    found = references.split(image)
+    return bool(found.tag and found.digest)
+
+
+def _is_in(image: str, names: references.Registries) -> bool:
+    prefixes = (name.rstrip("/") for name in (names.runtime, names.host))
+    return any(image.startswith(f"{prefix}/") for prefix in prefixes if prefix)
