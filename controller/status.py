@@ -86,5 +86,5 @@ def places(configured: "settings.Settings") -> Mapping[str, str]:
     found: dict[str, str] = {}
     for place, word in named:
         if place is not None:
-            found |= {str(one): word for one in (place, place.absolute()) if str(one) not in {".", "/"}}
+            found[str(place.absolute())] = word
     return found

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, assert_never
+from typing import Self, assert_never
 
 from controller import (
     cancellation,
@@ -23,12 +23,11 @@ from controller import (
     pinned_images,
     scratch,
     settings,
-    settings_sections,
     translate,
     world,
     writer,
 )
-from controller.sources import directory, settling
+from controller.sources import directory, reading, settling
 from core import (
     actions,
     compatibility,
@@ -37,7 +36,6 @@ from core import (
     digest,
     observed,
     policy,
-    problems,
     provisioning,
     record,
     runtime_config,
@@ -46,9 +44,6 @@ from core import (
     stack,
 )
 from manifests import checkout, config_dir, config_items, merge_lock
-
-if TYPE_CHECKING:
-    from controller.sources import git
 
 _ENGINE_NAMES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM")
 """The variables by which the docker command chooses an engine, and what that builds for."""
@@ -82,8 +77,10 @@ class Target:
         self._settings = configured
         self._clock = machine
         self._cuts = cuts or cancellation.Cancellation()
-        self._settle = settle
         self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
+        self._reader = reading.Reader(
+            configured, self._store, self.state_dir, settle, self._pause, self._cuts.check, machine
+        )
         self._checkout: checkout.Checkout | None = None
         self._stack = compose_stack.ComposeStack(configured, self.config_dir)
         self._images = images.Images(lambda: self._stack.engine, configured, self._store, check=self._cuts.check_newer)
@@ -189,12 +186,13 @@ class Target:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
         try:
-            found = self._scan(rules) if self._settle is None else self._settled_scan(self._settle, rules)
+            read = self._reader.read(rules, highest=lambda: self.memory.load(with_items=False).commit)
         except errors.ControllerError as error:
             if error.reason == "SourceEmpty" and self.rules.allow_empty:
                 self._checkout = None
                 return world.Fetched(EMPTY_REVISION, rules.rules_digest)
             raise
+        found, self._commit = read.checkout, read.commit
         directory.require_asked(found, self._settings.manifest)
         directory.refuse_inside(found, (self.config_dir, self.state_dir))
         self._checkout = found
@@ -207,39 +205,6 @@ class Target:
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
-
-    def _settled_scan(self, settle: settling.Settling, rules: checkout.Rules) -> checkout.Checkout:
-        return settle.settled(lambda: self._scan(rules), identity=lambda found: found.revision, pause=self._pause)
-
-    def _scan(self, rules: checkout.Rules) -> checkout.Checkout:
-        with translate.failures():
-            if self._settings.source.git is None:
-                return self._scan_of(directory.locate(self._settings), rules)
-            fetched = self._fetch_commit(self._settings.source.git)
-            source = directory.located(fetched.root, self._settings.manifest, allow_outside=False)
-            found = self._scan_of(source, rules)
-            return replace(found, warnings=(*found.warnings, *map(_left_out, fetched.left_out)))
-
-    def _scan_of(self, source: checkout.Source, rules: checkout.Rules) -> checkout.Checkout:
-        return checkout.scan(source, self._store, now_ns=self._clock.now_ns, rules=rules)
-
-    def _fetch_commit(self, configured: settings_sections.GitSource) -> "git.Fetched":
-        """The repository's commit on the disk. Its clone is nothing for the consumers of CONFIG_DIR."""
-        from controller.sources import git
-
-        if os.path.realpath(self.state_dir).startswith(f"{os.path.realpath(self.config_dir)}{os.sep}"):
-            text = "state_dir must be outside of CONFIG_DIR with a git source: its consumers must not see the clone"
-            raise errors.ControllerError("SettingsInvalid", text)
-        repository = git.Repository(
-            configured,
-            self.state_dir / "source",
-            deadline_s=self._settings.deadlines.git,
-            check=self._cuts.check,
-            machine=self._clock,
-        )
-        fetched = repository.fetch(self.memory.load(with_items=False).commit)
-        self._commit = fetched.commit
-        return fetched
 
     def _how_images_are_made(self) -> tuple[str, ...]:
         """The settings besides the source's own that decide what is published and provisioned. Of the engine its names
@@ -403,8 +368,3 @@ class Target:
             with suppress(errors.ControllerError):
                 self.memory.fail(replace(failure, stack=self._statements))
             self._store.flush()
-
-
-def _left_out(path: str) -> problems.Problem:
-    message = "is a link or a submodule: it is left out of what is read from a repository"
-    return problems.Problem(path, 0, 0, "", message, problems.Severity.WARNING)

@@ -56,7 +56,7 @@ class Repository:
         machine: clock.Clock = clock.Clock(),
     ) -> None:
         self._configured = configured
-        self._folder = folder / digest.of_parts((configured.url,)).rpartition(":")[2][:16]
+        self._folder = folder.absolute() / digest.of_parts((configured.url,)).rpartition(":")[2][:16]
         self._deadline_s = deadline_s
         self._check = check
         self._counted = counted
@@ -153,10 +153,10 @@ class Repository:
             scheme=scheme,
             username=given.username or "",
             password=password,
-            ca_file=given.ca_file,
+            ca_file=_absolute(given.ca_file),
             proxy=given.proxy or "",
-            ssh_key_file=given.ssh_key_file,
-            known_hosts_file=given.known_hosts_file,
+            ssh_key_file=_absolute(given.ssh_key_file),
+            known_hosts_file=_absolute(given.known_hosts_file),
         )
 
     @contextlib.contextmanager
@@ -218,6 +218,11 @@ def _require_tree(git: git_command.Git, place: Path, wanted: git_refs.Remote, pa
         if not git.answer(*words, repository=place):
             text = f"source.git.path {path}: there is no such folder in commit {wanted.commit}"
             raise errors.ControllerError("SourceMissing", text)
+
+
+def _absolute(path: Path | None) -> Path | None:
+    """Git runs in a folder of its own."""
+    return None if path is None else path.absolute()
 
 
 def _replace(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ decide, with the keys of the settings and no others.
 An unknown key's signature is as good as none, and so is one of an expired or revoked key.
 """
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -27,10 +28,11 @@ def require(
         raise _untrusted(wanted, "source.git.ref names no annotated tag, which alone can be signed")
     tag = verify.policy is _Policy.TAG
     words = ("verify-tag", "--raw", wanted.object_id) if tag else ("verify-commit", "--raw", wanted.commit)
-    with tempfile.TemporaryDirectory(prefix="keys-", dir=git.home) as folder:
+    # Not below our own folder: gpg names a socket in there, and its path must be short.
+    with tempfile.TemporaryDirectory(prefix="artifact-controller-keys-") as folder:
         options = {
             "gpg.mintrustlevel": "fully",
-            "gpg.ssh.allowedsignersfile": str(verify.allowed_signers_file or "/dev/null"),
+            "gpg.ssh.allowedsignersfile": str((verify.allowed_signers_file or Path(os.devnull)).absolute()),
         }
         try:
             if verify.keyring_file is not None:
@@ -43,7 +45,7 @@ def require(
 def _import(folder: Path, keyring: Path) -> None:
     """A keyring that holds these keys and no others; whoever is in it is trusted."""
     (folder / "gpg.conf").write_text("trust-model always\nno-auto-check-trustdb\nno-autostart\n", encoding="ascii")
-    words = ["gpg", "--homedir", str(folder), "--batch", "--quiet", "--import", "--", str(keyring)]
+    words = ["gpg", "--homedir", str(folder), "--batch", "--quiet", "--import", "--", str(keyring.absolute())]
     try:
         subprocess.run(  # noqa: S603 - the words are ours, the path is behind "--"
             words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_IMPORT_S

@@ -20,7 +20,7 @@ WRONG = {
     "unlike any command": (("xyzzy",), "No such command 'xyzzy'."),
     "unknown option": (("diff", "--sorce", "x"), "--source"),
     "unknown option of the group": (("--verson",), "--version"),
-    "no --once": (("reconcile",), "give --once"),
+    "a plan without --once": (("reconcile", "--plan", "plan.json"), "give --once too"),
     "a bad duration": (("suspend", "--reason", "x", "--for", "soon"), "--for: write a duration like 30s, 5m or 2h"),
     "no time at all": (("suspend", "--reason", "x", "--for", "0s"), "--for: a suspension lasts at least 1s"),
     "more time than a calendar has": (
