@@ -86,7 +86,7 @@ def test_usr1_looks_now(shop: command.Shop) -> None:
         daemon.await_pass("FirstPublish")
         seen = len(daemon.lines)
         daemon.signal(signal.SIGUSR1)
-        assert daemon.await_pass("InSync", since=seen)["causes"] == ["signal"]
+        assert "signal" in daemon.await_pass("InSync", since=seen)["causes"]
 
 
 def test_hup_reads_the_settings_again_and_keeps_the_old_on_error(shop: command.Shop) -> None:
