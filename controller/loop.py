@@ -89,6 +89,7 @@ class Loop:
         self._with = plumbing
         self._standing = requeue.Standing()
         self._last: report.Report | None = None
+        self._untold = ""
         self._next_pass_s = self._next_look_s = self._now()
         self._requests_seen = 0
 
@@ -126,7 +127,7 @@ class Loop:
         if began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new():
             self._next_look_s = self._now() + self._rescan_s
             now_s = self._now()
-            self._with.told(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
+            self._tell(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
             return
         self._pass(run, began_s)
 
@@ -160,7 +161,16 @@ class Loop:
         told = run.causes - {runs.Cause.RESCAN, runs.Cause.INTERVAL, runs.Cause.RETRY}
         missed = bool(ended and known and ended.subject not in ("", known) and not told)
         took_s = self._now() - began_s
-        self._with.told(Turn(run, ended, took_s, self._next_pass_s - self._now(), superseded, missed, trace))
+        self._tell(Turn(run, ended, took_s, self._next_pass_s - self._now(), superseded, missed, trace or self._untold))
+
+    def _tell(self, turn: Turn) -> None:
+        """What cannot be told fails no pass and ends nothing (faults.md P15): the next pass says what was wrong."""
+        try:
+            self._with.told(turn)
+        except Exception:  # noqa: BLE001 - a bug in telling
+            self._untold = traceback.format_exc()
+        else:
+            self._untold = "" if turn.traceback else self._untold
 
     def _stand(self, ended: Ended | None) -> None:
         """What the pass means for the next wait."""
