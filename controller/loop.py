@@ -15,6 +15,10 @@ from typing import Protocol
 from controller import cancellation, clock, errors, pulse, report, runs
 from core import requeue
 
+CUT_AT_MOST = 3
+"""So many passes in a row give way to newer content; the next one makes its images to the end, or a source that changes
+faster than they are made would never be live."""
+
 _ONLY_LOOKS = frozenset({runs.Cause.FILES, runs.Cause.WEBHOOK, runs.Cause.RESCAN})
 """Causes that say nothing but that the source may have moved: content that has just failed is not tried again."""
 
@@ -89,8 +93,10 @@ class Loop:
         self._with = plumbing
         self._standing = requeue.Standing()
         self._last: report.Report | None = None
+        self._untold = ""
         self._next_pass_s = self._next_look_s = self._now()
         self._requests_seen = 0
+        self._cut = 0
 
     def run(self) -> None:
         """Until somebody wants an end: returns between two passes, raises `errors.Interrupted` when one was cut."""
@@ -126,7 +132,7 @@ class Loop:
         if began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new():
             self._next_look_s = self._now() + self._rescan_s
             now_s = self._now()
-            self._with.told(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
+            self._tell(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
             return
         self._pass(run, began_s)
 
@@ -160,13 +166,23 @@ class Loop:
         told = run.causes - {runs.Cause.RESCAN, runs.Cause.INTERVAL, runs.Cause.RETRY}
         missed = bool(ended and known and ended.subject not in ("", known) and not told)
         took_s = self._now() - began_s
-        self._with.told(Turn(run, ended, took_s, self._next_pass_s - self._now(), superseded, missed, trace))
+        self._tell(Turn(run, ended, took_s, self._next_pass_s - self._now(), superseded, missed, trace or self._untold))
+
+    def _tell(self, turn: Turn) -> None:
+        """What cannot be told fails no pass and ends nothing (faults.md P15): the next pass says what was wrong."""
+        try:
+            self._with.told(turn)
+        except Exception:  # noqa: BLE001 - a bug in telling
+            self._untold = traceback.format_exc()
+        else:
+            self._untold = "" if turn.traceback else self._untold
 
     def _stand(self, ended: Ended | None) -> None:
         """What the pass means for the next wait."""
         ending = requeue.Ending.CUT if ended is None else ending_of(ended.report)
         subject = ended.subject if ended else ""
         self._standing = requeue.after(self._standing, ending, subject)
+        self._cut = self._cut + 1 if ending is requeue.Ending.CUT else 0
         if ending is requeue.Ending.GOOD:
             self._with.pulse.good()
         wait_s = requeue.wait_s(self._standing, self._rhythm, chance=self._with.chance())
@@ -177,6 +193,8 @@ class Loop:
         """Whether the content has moved on since the pass under way began: looked at when somebody asks, and from time
         to time."""
         requests = self._with.runs.requests
+        if self._cut >= CUT_AT_MOST:
+            return False
         if requests == self._requests_seen and self._now() < self._next_look_s:
             return False
         self._requests_seen, self._next_look_s = requests, self._now() + self._rescan_s

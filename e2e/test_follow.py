@@ -1,6 +1,7 @@
-"""A repository that is followed by a controller that stays, on a real stack: a push is live without another command, and
-what is not signed, goes back or cannot be had changes nothing (faults.md C1, C7, D6, E3, E7, I6)."""
+"""A repository that is followed by a controller that stays, on a real stack: a push is live without another command,
+and what is not signed, goes back or cannot be had changes nothing (faults.md C1, C7, E3, E7, I6)."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,13 +107,13 @@ def test_a_forced_push_to_an_older_commit(follows: followed.Followed, staying: d
     assert follows.shown.function == mark
     follows.configure(accept=older)
     seen = len(staying.lines)
-    staying.signal(1)
+    staying.signal(signal.SIGHUP)
     line = staying.await_pass(since=seen)
     assert (line["reason"], line["commit"], line["causes"]) == ("SourceChanged", older, ["settings", "start"])
     assert follows.shown.function == mark - 1
     follows.configure()
     seen = len(staying.lines)
-    staying.signal(1)
+    staying.signal(signal.SIGHUP)
     assert staying.await_pass(since=seen)["reason"] == "InSync", "it is the newest that was applied now"
 
 

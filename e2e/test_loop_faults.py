@@ -1,5 +1,5 @@
-"""A controller that stays and is stopped, killed and overtaken while it works on a real stack (faults.md A2, H1, P7, P8,
-P11, P16, L2): it always converges afterwards, and nobody ever sees half of anything."""
+"""A controller that stays and is stopped, killed and overtaken while it works on a real stack (faults.md A2, H1, P7,
+P8, P11, P16, L2): it always converges afterwards, and nobody ever sees half of anything."""
 
 import os
 import random
@@ -202,6 +202,7 @@ class Pushing:
                 self.problems.append(repr(problem))
 
 
+@pytest.mark.timeout(600)
 def test_a2_h1_killed_at_50_random_moments_while_pushes_go_on(follows: followed.Followed) -> None:
     """It converges afterwards, by itself; there were never two provisioners, nobody saw a mixed generation, and nothing
     is left behind."""
@@ -212,7 +213,9 @@ def test_a2_h1_killed_at_50_random_moments_while_pushes_go_on(follows: followed.
     ended: Counter[str] = Counter()
     with daemon.following(follows.controller, *follows.options, env={"CONTROLLER_INTERVAL": "200ms"}) as controller:
         controller.await_ready()
-        controller.await_pass("InSync")
+        follows.push(mark=follows.shown.function + 1, table=follows.shown.table + 1)
+        longest_s = min(1.2 * controller.await_pass("SourceChanged")["seconds"], 3.0)
+        controller.await_pass("InSync", since=len(controller.lines))
         before = left(follows)
         pushing = Pushing(follows, follows.shown.function, follows.shown.table)
         thread = threading.Thread(target=pushing.push)
@@ -223,7 +226,7 @@ def test_a2_h1_killed_at_50_random_moments_while_pushes_go_on(follows: followed.
                     at_work = chance.random() < AT_WORK
                     if at_work:
                         controller.await_line(lambda line: line["event"] == "ready")
-                    time.sleep(chance.uniform(0, 1.7))
+                    time.sleep(chance.uniform(0, longest_s))
                     killed_at[controller.http.get("/healthz").json()["step"] if at_work else "any"] += 1
                     controller.process.kill()
                     assert controller.wait() == 128 + 9

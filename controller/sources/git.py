@@ -80,6 +80,7 @@ class Repository:
 
     def _take(self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> _Known:
         """Everything about a commit that is new, or that has to be looked at again."""
+        mirror.sweep()
         if not mirror.has(wanted.commit):
             mirror.fetch(wanted, since=highest)
         wanted = mirror.whole(wanted, lambda place: _peeled(git, place, wanted))

@@ -4,12 +4,13 @@ decide, with the keys of the settings and no others.
 An unknown key's signature is as good as none, and so is one of an expired or revoked key.
 """
 
+import contextlib
 import os
 import subprocess
-import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller import errors, settings_sections
+from controller import errors, scratch, settings_sections
 from controller.sources import git_command
 from core import git_refs
 
@@ -28,18 +29,29 @@ def require(
         raise _untrusted(wanted, "source.git.ref names no annotated tag, which alone can be signed")
     tag = verify.policy is _Policy.TAG
     words = ("verify-tag", "--raw", wanted.object_id) if tag else ("verify-commit", "--raw", wanted.commit)
-    # Not below our own folder: gpg names a socket in there, and its path must be short.
-    with tempfile.TemporaryDirectory(prefix="artifact-controller-keys-") as folder:
-        options = {
-            "gpg.mintrustlevel": "fully",
-            "gpg.ssh.allowedsignersfile": str((verify.allowed_signers_file or Path(os.devnull)).absolute()),
-        }
+    options = {
+        "gpg.mintrustlevel": "fully",
+        "gpg.ssh.allowedsignersfile": str((verify.allowed_signers_file or Path(os.devnull)).absolute()),
+    }
+    with _keyring(git.home, verify.keyring_file) as environment:
         try:
-            if verify.keyring_file is not None:
-                _import(Path(folder), verify.keyring_file)
-            git.answer(*words, repository=repository, options=options, environment={"GNUPGHOME": folder})
+            git.answer(*words, repository=repository, options=options, environment=environment)
         except git_command.GitFailed as failed:
             raise _untrusted(wanted, _words(failed)) from None
+
+
+@contextlib.contextmanager
+def _keyring(folder: Path, file: Path | None) -> Iterator[Mapping[str, str]]:
+    """What git's gpg is told. The keyring is made anew each time, in a place with a short path: gpg names a socket
+    there. What a killed look left is removed by the next one."""
+    if file is None:
+        yield {"GNUPGHOME": os.devnull}
+        return
+    place = scratch.scratch_of(folder)
+    scratch.clear(place)
+    with scratch.room(place) as room:
+        _import(room, file)
+        yield {"GNUPGHOME": str(room)}
 
 
 def _import(folder: Path, keyring: Path) -> None:

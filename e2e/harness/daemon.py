@@ -1,7 +1,7 @@
 """A controller that stays, beside one stack: started with the stack's settings, asked over its own HTTP.
 
-The process and its log lines are those of `tests.fakes.daemons`; this adds what only a stack has, and the words in which
-tests ask: deliver a webhook, what became of a run, a number of `/metrics`, what the process and its children hold.
+The process and its log lines are those of `tests.fakes.daemons`; this adds what only a stack has, and the words in
+which tests ask: deliver a webhook, what became of a run, a number of `/metrics`, what the process holds.
 """
 
 import contextlib
@@ -96,7 +96,7 @@ def following(
     try:
         yield daemon
     except BaseException as problem:
-        problem.add_note("\n".join(map(str, [*daemon.lines[-20:], *daemon.noise[-40:]])))
+        problem.add_note("\n".join(map(str, [*daemon.lines[-8:], *daemon.noise[-20:]])))
         raise
     finally:
         if daemon.process.poll() is None:
@@ -105,7 +105,7 @@ def following(
 
 
 def commands_of(stack: stacks.Stack, *words: str) -> list[str]:
-    """Command lines that run now on behalf of this stack (they name its registry or its project) with all these words."""
+    """Command lines with all these words that run now on behalf of this stack: they name its registry or project."""
     ours = (stack.registry.address, stack.project)
     lines = docker.run(["ps", "-e", "-ww", "-o", "args"]).splitlines()
     return [line for line in lines if any(name in line for name in ours) and all(word in line for word in words)]

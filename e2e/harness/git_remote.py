@@ -1,5 +1,5 @@
-"""A repository of artifacts as a team has one: a working copy whose commits are signed, and a remote over http, to which
-it is pushed and which can be away for a while. What readers ask of it is counted."""
+"""A repository of artifacts as a team has one: a working copy whose commits are signed, and a remote over http, to
+which it is pushed and which can be away for a while. What readers ask of it is counted."""
 
 import threading
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ TRUSTED, STRANGER, NOBODY = "trusted", "stranger", ""
 
 
 class Repository:
-    """The working copy below `folder`, and its remote. The artifacts are in `source`, a folder of the repository; beside
-    it there may be anything."""
+    """The working copy below `folder`, and its remote. The artifacts are in `source`, a folder of the repository;
+    beside it there may be anything."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "remotes").mkdir(parents=True)

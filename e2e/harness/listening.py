@@ -1,5 +1,5 @@
-"""Everything that an engine does while a block runs, heard as it happens: its own memory holds the last 256 events only,
-which health checks of a few stacks fill within a minute."""
+"""Everything that an engine does while a block runs, heard as it happens: its own memory holds the last 256 events
+only, which health checks of a few stacks fill within a minute."""
 
 import contextlib
 import json

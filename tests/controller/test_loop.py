@@ -124,6 +124,22 @@ def test_newer_content_cuts_the_making_of_images_and_is_taken_at_once() -> None:
     assert stage.worker.passes == [(0.0, "one"), (0.0, "two")]
 
 
+def test_a_source_that_changes_faster_than_images_are_made_is_live_at_last() -> None:
+    stage = loops.Stage()
+    rounds = iter(range(100))
+
+    def build() -> None:
+        for _ in range(5):
+            stage.worker.content = f"content {next(rounds)}"
+            stage.runs.request(runs.Cause.WEBHOOK)
+            stage.cuts.check_newer()
+        stage.worker.during = lambda: None
+
+    stage.worker.during = build
+    stage.run(1)
+    assert [turn.superseded for turn in stage.turns[:5]] == [True, True, True, False, False]
+
+
 def test_the_same_content_announced_again_cuts_nothing() -> None:
     stage = loops.Stage()
 

@@ -17,7 +17,7 @@ def test_p11_nothing_new_is_no_success_while_the_last_pass_failed() -> None:
     for seconds in (2, 20):
         stage.runs.at(seconds, lambda: asked.append(stage.runs.request(runs.Cause.RESCAN)))
     told = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics(), None)
-    stage.tell = told  # type: ignore[assignment]  # the real one in the place of the fake
+    stage.tell = told  # type: ignore[method-assign]  # the real one in the place of the fake
     stage.run(25.0)
     outcomes = [found.outcome for found in map(stage.runs.find, asked) if found]
     assert [(one["reason"], one["failed"]) for one in outcomes] == [("Unchanged", True), ("Unchanged", False)]

@@ -51,7 +51,7 @@ def blocks(text: str) -> Iterator[tuple[Step, ...]]:
 
 MARK = "\x01end of a command\x01"
 
-DEADLINE_S = 50.0
+DEADLINE_S = 120.0
 """A block that takes longer waits for something that does not come."""
 
 ADDRESS = "127.0.0.1:8080"

@@ -70,6 +70,7 @@ class _Backend(http.server.BaseHTTPRequestHandler):
 
     server_of: GitServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         """Refs."""

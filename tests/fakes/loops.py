@@ -1,29 +1,40 @@
 """The loop on a simulated clock: a script says what happens when, and nothing sleeps."""
 
+import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from controller import cancellation, clock, loop, pulse, report, runs
+from controller import cancellation, loop, pulse, report, runs
 from core import requeue
 
 
 @dataclass
 class FakeClock:
-    """Time that moves when somebody waits."""
+    """Time that moves when somebody waits. The wall clock is `wall_ahead_s` ahead of the monotonic one; a step of it
+    is another number there (faults.md L1)."""
 
     now: float = 1000.0
+    wall_ahead_s: float = 1_771_570_044.0
 
     def monotonic_s(self) -> float:
         """Seconds."""
         return self.now
 
     def now_s(self) -> float:
-        """The wall clock says the same."""
-        return self.now
+        """The wall clock."""
+        return self.now + self.wall_ahead_s
 
-    def utc(self) -> object:
-        """A fixed day."""
-        return clock.Clock().utc()
+    def now_ns(self) -> int:
+        """The same in nanoseconds."""
+        return int(self.now_s() * 1e9)
+
+    def utc(self) -> datetime.datetime:
+        """The same for people."""
+        return datetime.datetime.fromtimestamp(self.now_s(), tz=datetime.UTC)
+
+    def set_wall(self, moment_s: float) -> None:
+        """Somebody sets the wall clock, in seconds since the epoch."""
+        self.wall_ahead_s = moment_s - self.now
 
     def sleep(self, seconds: float) -> None:
         """Moves on."""
