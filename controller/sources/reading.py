@@ -1,7 +1,7 @@
 """From the settings to a checkout, whatever the source is: a folder, or a commit of a repository.
 
-Part of `controller.target`. Owns that a folder is waited for while it is being written, and that a clone is kept where no
-consumer of CONFIG_DIR sees it.
+Part of `controller.target`. Owns that a folder is waited for while it is being written, and that a clone is kept where
+no consumer of CONFIG_DIR sees it.
 """
 
 import os
