@@ -1,15 +1,18 @@
 """The controller that stays, as a real process on a real folder (faults.md C4, C5, D1, L2, P11, P16, K2)."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.fakes import command, daemons
+from controller import failpoints
+from tests.fakes import command, daemons, tools
 
 pytestmark = pytest.mark.process
 
@@ -167,3 +170,79 @@ def test_what_makes_no_sense_for_a_process_that_stays_is_refused(shop: command.S
     ended = command.child("reconcile", "--config-dir", shop.config, "--source", shop.source, *wrong)
     assert ended.code in (64, 78), ended.text
     assert not shop.config.exists()
+
+
+_REACHED = [
+    step
+    for step in failpoints.Step
+    if step.name
+    in {
+        "LOCKED",
+        "REMEMBERED",
+        "OBSERVED",
+        "FETCHED",
+        "PROBED",
+        "PARSED",
+        "PLANNED",
+        "ATTEMPTED",
+        "PUBLISHED",
+        "RECORDED",
+    }
+]
+
+
+@pytest.mark.parametrize("step", _REACHED, ids=str)
+def test_l2_a_signal_at_any_step_leaves_one_complete_generation(shop: command.Shop, step: failpoints.Step) -> None:
+    """A second signal changes nothing; the next start converges without a person."""
+    shop.published()
+    before = shop.documents()
+    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+    with daemons.running(*shop.target, environment={failpoints.VARIABLE: f"{step}:term"}) as daemon:
+        code = daemon.wait()
+    after = shop.documents()
+    assert code in (0, 143)
+    assert (after == before) is (b"timeout: 25" not in (after["functions.yml"] or b""))
+    assert code == 143 or after != before, "cut short says so"
+    with daemons.running(*shop.target) as daemon:
+        daemon.await_pass()
+        assert b"timeout: 25" in (shop.documents()["functions.yml"] or b"")
+        daemon.signal(signal.SIGTERM)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+
+
+def test_l3_stopped_for_a_while_it_looks_again_before_it_writes(shop: command.Shop) -> None:
+    """As after a suspended virtual machine: meanwhile another controller has published."""
+    with daemons.running(*shop.target, "--interval", "1h") as daemon:
+        daemon.await_pass("FirstPublish")
+        daemon.signal(signal.SIGSTOP)
+        shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+        assert shop.reconcile().code == 0
+        published = command.snapshot(shop.config, besides=(".controller",))
+        seen = len(daemon.lines)
+        daemon.signal(signal.SIGCONT)
+        daemon.signal(signal.SIGUSR1)
+        daemon.await_pass("InSync", since=seen)
+        assert command.snapshot(shop.config, besides=(".controller",)) == published
+
+
+def test_l2_as_the_first_process_of_a_container_it_ends_and_leaves_nobody(shop: command.Shop) -> None:
+    """PID 1 gets no default actions from the kernel, and inherits what others leave."""
+    tools.require("unshare")
+    words = command.line("reconcile", *shop.target)
+    inner = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", *words]
+    process = subprocess.Popen(
+        inner, env=command.child_environment(), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        assert process.stderr is not None
+        with process.stderr as lines:
+            for line in lines:
+                if b"FirstPublish" in line:
+                    break
+            child = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+            os.kill(int(child[0]), signal.SIGTERM)
+            assert process.wait(timeout=daemons.PATIENCE_S) == 0
+    finally:
+        process.kill()
+        process.wait()
