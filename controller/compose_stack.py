@@ -98,6 +98,7 @@ class ComposeStack:
     def _provisioner(self, of_manifest: str) -> "provisioner.Provisioner":
         from controller import provisioner
 
+        self._require_files()
         return provisioner.Provisioner(
             self.engine,
             self._settings,
@@ -106,6 +107,16 @@ class ComposeStack:
             in_container=in_container(),
             deadline_s=self._configured.deadlines.provision,
         )
+
+    def _require_files(self) -> None:
+        """A name that is not there is a typing error, and compose would tell it after resources were published."""
+        given = self._settings
+        named = [*(("compose_files", file) for file in given.compose_files)]
+        named += [(key, path) for key in ("env_file", "project_directory") if (path := getattr(given, key)) is not None]
+        for key, path in named:
+            if not path.exists():
+                text = f"stack.{key}: {path}: no such file or directory"
+                raise errors.ControllerError("SettingsInvalid", text)
 
 
 def in_container() -> bool:

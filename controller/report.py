@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from controller import errors
-from core import digest, image_work, items, observed, outcomes, plan, record, remarks
+from core import actions, digest, image_work, items, observed, outcomes, plan, record, remarks
 from core import problems as found
 
 
@@ -69,7 +69,7 @@ def of_plan(decision: plan.Plan, generation: int | None, *, notes: tuple[str, ..
         generation,
         decision,
         notes=notes,
-        changed=decision.changes_something or bool(decision.images),
+        changed=decision.changes_something or bool(decision.actions and decision.images),
     )
 
 
@@ -120,11 +120,12 @@ def sentence(decision: plan.Plan, generation: int | None) -> str:
         generation=_as_generation(generation),
         contents=contents(part.item for part in decision.comparison.result if part.entry is not None),
     )
-    built = sum(work.need is image_work.Need.BUILD for work in decision.images)
-    pushed = len(decision.images)
+    images = decision.images if decision.actions else ()
+    built, pushed = sum(work.need is image_work.Need.BUILD for work in images), len(images)
     if pushed:
         text += f"; {built} image{'' if built == 1 else 's'} built, {pushed} pushed"
-    return f"{text}; the provisioner ran" if decision.provision is not None else text
+    ran = any(isinstance(action, actions.Provision) for action in decision.actions)
+    return f"{text}; the provisioner ran" if ran else text
 
 
 def contents(parts: Iterable[items.Item]) -> str:

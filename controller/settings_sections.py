@@ -44,6 +44,8 @@ Deadline = Annotated[Duration, pydantic.Field(gt=0)]
 Occasions = Annotated[
     tuple[Literal["failed", "recovered", "changed"], ...], pydantic.BeforeValidator(settings_values.listed)
 ]
+_PLATFORM = r"^[a-z0-9]+/[a-z0-9_]+(/[a-z0-9]+)?$"
+_TAG = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$"
 LogFormat = Literal["auto", "json", "console"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -163,7 +165,7 @@ class RegistrySettings(_Section):
     runtime: Registry | None = pydantic.Field(default=None, description="as the runtime pulls; CONTAINER_REGISTRY")
     host: Registry | None = pydantic.Field(default=None, description="as the build host pushes; HOST_REGISTRY_ADDR")
     base_tag: str | None = pydantic.Field(
-        default=None, description="tag of the lambda base when the stack does not show one; ESB_TAG"
+        default=None, pattern=_TAG, description="tag of the lambda base when the stack does not show one; ESB_TAG"
     )
     insecure: bool = pydantic.Field(default=False, description="ask the registry over plain HTTP; loopback always is")
 
@@ -175,7 +177,9 @@ class Images(_Section):
     parallel: int | None = pydantic.Field(
         default=None, ge=1, le=64, description="builds at a time; default: one a core"
     )
-    platform: str | None = pydantic.Field(default=None, description="e.g. linux/arm64; default: the engine's own")
+    platform: str | None = pydantic.Field(
+        default=None, pattern=_PLATFORM, description="e.g. linux/arm64; default: the engine's own"
+    )
     arguments: Arguments = pydantic.Field(default={}, description="build arguments; in a variable: A=1,B=2; no secrets")
     max_context_bytes: int = pydantic.Field(default=1 << 30, gt=0, description="largest build context that is copied")
 

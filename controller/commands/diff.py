@@ -30,4 +30,5 @@ def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **o
         blocked = report.of_blockers(decision)
         printer.failure(output.failure_lines(blocked.reason, blocked.message))
         return blocked.exit_code
-    return errors.DIFFERENCES if detailed_exitcode and decision.comparison.changes else errors.OK
+    differs = decision.comparison.changes or decision.changes_something
+    return errors.DIFFERENCES if detailed_exitcode and differs else errors.OK

@@ -35,11 +35,12 @@ def show(ended: report.Report, printer: output.Printer) -> None:
 
 
 def _plan_lines(ended: report.Report, printer: output.Printer) -> list[str]:
-    if ended.decision is None or not ended.decision.comparison.changes:
+    planned = ended.decision
+    if planned is None or not (planned.comparison.changes or (planned.actions and planned.images)):
         return []
     from controller import plan_text
 
-    return list(plan_text.lines(ended.decision, everything=printer.verbose))
+    return list(plan_text.lines(planned, everything=printer.verbose))
 
 
 def payload(ended: report.Report) -> dict[str, Any]:
