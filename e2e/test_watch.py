@@ -68,6 +68,7 @@ def test_1000_idle_passes_cost_nothing(target: converging.Target) -> None:
         daemon.following(target.controller, *target.options) as controller,
         listening.to(target.stack) as heard,
     ):
+        controller.await_ready()  # before that, the signal has its usual effect
         early = after_passes(controller, WARM)
         disk, since = watch.tree(target.stack.config_dir), heard.counted()
         late = after_passes(controller, PASSES)
