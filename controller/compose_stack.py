@@ -18,6 +18,7 @@ from core import actions, image_inputs, serving, stack
 if TYPE_CHECKING:
     from controller import docker, provisioner
 
+_WITHOUT_PROJECT = "neither a manifest nor the record names the compose project; set stack.project"
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
@@ -56,6 +57,11 @@ class ComposeStack:
         """Whether the stack has a provisioner that can be run from here."""
         return bool(self._settings.compose_files or self._settings.project_directory)
 
+    def where(self, of_manifest: str) -> str:
+        """Which stack the provisioner would run in, in words: two with the same words are taken for the same one. ""
+        without a provisioner. The engine is named and not asked: that would cost every pass a call."""
+        return f"project {self.project(of_manifest)}, {self.engine.address}" if self.provisions else ""
+
     def project(self, of_manifest: str) -> str:
         """The compose project: contract.md section 2, unless a setting says otherwise."""
         return self._settings.project or of_manifest
@@ -66,6 +72,8 @@ class ComposeStack:
         from controller.probes import stack as probe
 
         project = self.project(of_manifest)
+        if not project:
+            return stack.Stack(project, unknown=f"no compose project is named: {_WITHOUT_PROJECT}")
         if not (needed or self.configured) and shutil.which("docker") is None:
             return stack.Stack(project, unknown="there is no docker command here")
         try:
@@ -99,10 +107,13 @@ class ComposeStack:
         from controller import provisioner
 
         self._require_files()
+        project = self.project(of_manifest)
+        if not project:
+            raise errors.ControllerError("SettingsInvalid", f"stack.project is not set: {_WITHOUT_PROJECT}")
         return provisioner.Provisioner(
             self.engine,
             self._settings,
-            project=self.project(of_manifest),
+            project=project,
             config_dir=self._config_dir,
             in_container=in_container(),
             deadline_s=self._configured.deadlines.provision,

@@ -97,7 +97,10 @@ MEANINGS: Mapping[str, Meaning] = {
 
 
 class ControllerError(Exception):
-    """Something that ends a pass. `reason` is a key of `MEANINGS`; `problems` are places in files, if there are any."""
+    """Something that ends a pass. `reason` is a key of `MEANINGS`; `problems` are places in files, if there are any;
+    `retry_after_s` is how long the other side asked to be left alone, 0 for nothing."""
+
+    retry_after_s: float = 0.0
 
     def __init__(self, reason: str, message: str, found: tuple[problems.Problem, ...] = ()) -> None:
         super().__init__(message)

@@ -15,7 +15,7 @@ def make_images(
     world: worlds.World, decision: plan.Plan, situation: situations.Situation
 ) -> tuple[image_work.Work, ...]:
     """Build and push what the plan asks for. Nothing that a consumer sees changes, so a signal ends it at once."""
-    world.begin(decision.revision)
+    world.begin(decision.revision, decision.intended)
     failpoints.reach(failpoints.Step.ATTEMPTED)
     for action in decision.actions:
         world.perform(action, situation.remembered)
@@ -38,7 +38,7 @@ def carry_out(
     if not decision.actions:
         _note_drift(world, decision, situation)
         return report.of_plan(decision, situation.look.generation, notes=notes)
-    world.begin(decision.revision)
+    world.begin(decision.revision, decision.intended)
     failpoints.reach(failpoints.Step.ATTEMPTED)
     first, last = _parts(decision.actions)
     told = _prepare(world, first, situation)
@@ -55,6 +55,7 @@ def carry_out(
                 holds=holds,
                 rollback=situation.rollback,
                 images=_to_remember(situation),
+                requirement=situation.requirement,
             )
         )
         failpoints.reach(failpoints.Step.RECORDED)

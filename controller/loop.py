@@ -19,6 +19,9 @@ CUT_AT_MOST = 3
 """So many passes in a row give way to newer content; the next one makes its images to the end, or a source that changes
 faster than they are made would never be live."""
 
+LONGEST_WISH_S = 3600.0
+"""A remote that asks not to be asked again (``Retry-After``) is obeyed for so long at most (faults.md E2)."""
+
 _ONLY_LOOKS = frozenset({runs.Cause.FILES, runs.Cause.WEBHOOK, runs.Cause.RESCAN})
 """Causes that say nothing but that the source may have moved: content that has just failed is not tried again."""
 
@@ -186,6 +189,7 @@ class Loop:
         if ending is requeue.Ending.GOOD:
             self._with.pulse.good()
         wait_s = requeue.wait_s(self._standing, self._rhythm, chance=self._with.chance())
+        wait_s = max(wait_s, min(ended.report.retry_after_s, LONGEST_WISH_S) if ended else 0.0)
         self._next_pass_s = self._now() + wait_s
         self._next_look_s = self._now() + self._rescan_s
 

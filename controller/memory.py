@@ -3,7 +3,7 @@
 Turns an ended pass into conditions, history, events and holds; translates the state's failures at this boundary.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,10 +50,10 @@ class Memory:
         with _failures():
             return self._state.events(limit)
 
-    def attempt(self, revision: str) -> None:
-        """A revision is about to be applied."""
+    def attempt(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+        """A revision is about to be applied, and these items with it become ours."""
         with _failures():
-            self._state.record_attempt(revision)
+            self._state.record_attempt(revision, intended)
 
     def succeed(self, success: world.Success) -> None:
         """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
@@ -81,6 +81,8 @@ class Memory:
                     base_tag=success.base_tag,
                     commit=success.commit,
                     repairs=decision.repairs,
+                    project=success.project,
+                    requirement=success.requirement,
                 )
             )
             for hold in before.holds:
@@ -118,6 +120,12 @@ class Memory:
         """Lift the suspension."""
         with _failures():
             self._state.resume()
+
+    def hold(self, holds: Iterable[record.Hold]) -> None:
+        """These revisions must not be applied again."""
+        with _failures():
+            for hold in holds:
+                self._state.hold(hold.revision, hold.reason)
 
     def release_holds(self) -> None:
         """Lift every hold."""

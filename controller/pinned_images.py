@@ -4,7 +4,7 @@ only in the engine (faults.md H10).
 Part of `controller.target`, for rollbacks: needs no source. Decides nothing (`core.pinned` does); builds nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,9 +36,8 @@ class PinnedImages:
         Raises ``ControllerError("ImageLost")`` when neither registry nor engine has one: nothing can be done for it
         here, and a function without an image does not serve.
         """
-        given = self._configured.registry
-        names = references.Registries(given.runtime or "", given.host or "")
-        pins = pinned.pins(_published(wanted), names, known.images)
+        published = _published((key, item, wanted.provenance[key].entry) for key, item in wanted.items.items())
+        pins = pinned.pins(published, self._names, known.images)
         if not pins:
             return world.Images()
         absent, unknown = self._asked(pins)
@@ -54,6 +53,17 @@ class PinnedImages:
             words = f"; the engine could not be asked: {why_not}" if why_not else ""
             raise errors.ControllerError("ImageLost", f"{pinned.lost_words(verdict.lost)}{words}")
         return world.Images(verdict.works)
+
+    def live(self, parts: Collection[record.AppliedItem], known: record.Record) -> tuple[image_inputs.ImageRecord, ...]:
+        """The images that the live set `parts` names. Asks nobody."""
+        published = _published((part.item.key, part.item, part.entry or "") for part in parts)
+        functions = {part.item.key.name for part in parts if part.item.key.kind is items.Kind.FUNCTION}
+        return pinned.live(known.images, pinned.pins(published, self._names, known.images), functions)
+
+    @property
+    def _names(self) -> references.Registries:
+        given = self._configured.registry
+        return references.Registries(given.runtime or "", given.host or "")
 
     def push(self, action: actions.Push, scratch: Path) -> None:
         """Push what the engine has. Raises ``ControllerError("ImagePushFailed")``."""
@@ -93,11 +103,11 @@ class PinnedImages:
         return {pin.image: ours[name] for pin in absent for name in pin.names if name in ours}, ""
 
 
-def _published(wanted: desired.Desired) -> Iterator[pinned.Published]:
+def _published(found: Iterable[tuple[items.ItemKey, items.Item, str]]) -> Iterator[pinned.Published]:
     """The functions whose text may name a digest: reading the others costs and tells nothing."""
-    for key, item in wanted.items.items():
+    for key, item, entry in found:
         if key.kind is items.Kind.FUNCTION and "@" in item.text:
-            yield pinned.Published(key.name, wanted.provenance[key].entry, pinning.image_of(item))
+            yield pinned.Published(key.name, entry, pinning.image_of(item))
 
 
 def _no_context(wanted: image_inputs.ImageInput, into: Path) -> None:

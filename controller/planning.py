@@ -17,6 +17,7 @@ class Sight:
     fetched: worlds.Fetched
     look: observed.Observed
     running: stack.Stack
+    provisions_where: str
 
 
 def sight(world: worlds.World, request: worlds.Request, look: observed.Observed) -> Sight:
@@ -25,7 +26,16 @@ def sight(world: worlds.World, request: worlds.Request, look: observed.Observed)
     failpoints.reach(failpoints.Step.FETCHED)
     running = world.probe(fetched, images=not request.allowed.skip_images)
     failpoints.reach(failpoints.Step.PROBED)
-    return Sight(fetched, look, running)
+    return Sight(fetched, look, running, world.provisions_where())
+
+
+def sight_of(world: worlds.World, request: worlds.Request, look: observed.Observed, target: record.AppliedSet) -> Sight:
+    """The same for a set that was applied earlier: its manifest is remembered, the stack is probed now (contract.md
+    section 6: compatible, or nothing is written)."""
+    fetched = worlds.Fetched(target.revision, "", target.requirement, project=target.project)
+    running = world.probe(fetched, images=not request.allowed.skip_images)
+    failpoints.reach(failpoints.Step.PROBED)
+    return Sight(fetched, look, running, world.provisions_where())
 
 
 def in_sync(world: worlds.World, request: worlds.Request, seen: Sight, remembered: record.Record) -> bool:
@@ -49,6 +59,7 @@ def pass_digest(seen: Sight, request: worlds.Request) -> str:
             repr(request.rules),
             repr(request.allowed.skip_images),
             seen.running.fingerprint,
+            seen.provisions_where,
             *seen.fetched.missing_secrets,
         )
     )
@@ -83,6 +94,7 @@ def decide(
         made=made,
         obstacles=built.obstacles,
         provisioner=world.provisions(),
+        provisions_where=seen.provisions_where,
         now_s=world.now().timestamp(),
     )
 
@@ -105,7 +117,7 @@ def decide_rollback(
     world: worlds.RollbackWorld,
     request: worlds.Request,
     *,
-    look: observed.Observed,
+    probed: Sight,
     target: record.AppliedSet,
     made: tuple[image_work.Work, ...] = (),
 ) -> situations.Situation:
@@ -118,6 +130,7 @@ def decide_rollback(
     failpoints.reach(failpoints.Step.IMAGES_SEEN)
     if made:
         _require_made(built, made)
+    look = world.look() if made else probed.look
     return situations.Situation(
         wanted=wanted,
         look=look,
@@ -125,10 +138,13 @@ def decide_rollback(
         remembered=replace(remembered, holds=(), suspension=None),
         rules=request.rules,
         allowed=replace(request.allowed, shrink=target.revision),
+        requirement=probed.fetched.requirement,
         rollback=True,
+        running=probed.running,
         images=built.works,
         made=made,
         provisioner=world.provisions(),
+        provisions_where=probed.provisions_where,
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from controller import clock, history
-from core import image_inputs, items, record
+from core import compatibility, image_inputs, items, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Success:
 
     `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
     to those that stand; `events` are what happened to single things. `images`, `base_tag` and `commit` are None where
-    this pass says nothing of them; without `repairs` it healed nothing.
+    this pass says nothing of them; without `repairs` it healed nothing. `project` and `requirement` are what the set's
+    artifact says of the stack, "" and None when it says nothing.
     """
 
     revision: str
@@ -37,7 +38,9 @@ class Success:
     images: tuple[image_inputs.ImageRecord, ...] | None = None
     base_tag: str | None = None
     commit: str | None = None
+    project: str = ""
     repairs: record.Repairs | None = None
+    requirement: compatibility.Requirement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,10 @@ def row_of_failure(failure: Failure, at: str) -> history.HistoryRow:
     )
 
 
-def after_attempt(stored: Stored, revision: str) -> Stored:
-    """Acting on a revision is about to begin."""
-    return replace(stored, facts=replace(stored.facts, attempted_revision=revision))
+def after_attempt(stored: Stored, revision: str, intended: tuple[record.Intended, ...]) -> Stored:
+    """Acting on a revision is about to begin. `intended` replaces what earlier attempts left of that, until a
+    success."""
+    return replace(stored, facts=replace(stored.facts, attempted_revision=revision, intended=intended))
 
 
 def after_success(stored: Stored, success: Success, *, items_digest: str, at: str, keep: int) -> Stored:
@@ -119,11 +123,14 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
         desired_digest=success.desired_digest,
         document_digests=digests,
         applied_at=at,
+        project=success.project,
+        requirement=success.requirement,
     )
     others = [known for known in stored.sets if known.applied.document_digests != digests]
     facts = replace(
         stored.facts,
         attempted_revision=success.revision,
+        intended=(),
         pass_digest=success.pass_digest,
         notes=success.notes,
         newest_mtime_s=success.newest_mtime_s,
@@ -133,6 +140,7 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
         images=stored.facts.images if success.images is None else success.images,
         base_tag=stored.facts.base_tag if success.base_tag is None else success.base_tag,
         commit=stored.facts.commit if success.commit is None else success.commit,
+        project=success.project or stored.facts.project,
         repairs=success.repairs,
         rebuilt="",
     )

@@ -14,7 +14,8 @@ class Report:
     """The result of one pass.
 
     `reason` is an outcome of `core.plan` or a reason of `controller.errors`; `decision` is None when the pass stopped
-    before or without planning; `notes` are the lines to tell besides the message.
+    before or without planning; `notes` are the lines to tell besides the message. `retry_after_s` is how long somebody
+    else asked not to be asked again, in seconds.
     """
 
     reason: str
@@ -25,6 +26,7 @@ class Report:
     problems: tuple[found.Problem, ...] = ()
     notes: tuple[str, ...] = ()
     changed: bool = False
+    retry_after_s: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -44,7 +46,7 @@ class Report:
 
 def of_error(error: errors.ControllerError, revision: str = "") -> Report:
     """The report of a pass that an error ended."""
-    return Report(error.reason, error.message, revision, problems=error.problems)
+    return Report(error.reason, error.message, revision, problems=error.problems, retry_after_s=error.retry_after_s)
 
 
 def of_blockers(decision: plan.Plan) -> Report:

@@ -1,7 +1,10 @@
 """`controller rollback`: an earlier set of documents becomes live again, as a new generation (consumers.md GW3).
 
-Works without the source: the record holds the documents. The revision that was live is held until the source changes.
+Works without the source: the record holds the documents. The revision that was live is held until the source changes:
+from before the first action on, so that a rollback that fails half-way is not undone by the next pass.
 """
+
+from dataclasses import replace
 
 from controller import clock, errors, executor, planning, report
 from controller import world as worlds
@@ -17,22 +20,31 @@ def roll_back(
         with world.exclusive():
             look = world.look()
             remembered = world.remember(with_items=False)
-            held = frozenset(hold.revision for hold in remembered.holds)
-            chosen = rollback.choose(world.applied_sets(), remembered.applied, revision, held=held)
-            if isinstance(chosen, str):
-                raise errors.ControllerError("NothingToRollBackTo", chosen)
+            chosen = _chosen(world, remembered, revision)
             target_revision = chosen.revision
-            chosen = world.with_items(chosen)
-            situation = planning.decide_rollback(world, request, look=look, target=chosen)
+            probed = planning.sight_of(world, request, look, chosen)
+            situation = planning.decide_rollback(world, request, probed=probed, target=chosen)
             decision = plan.make(situation)
-            if decision.makes_images:
-                made = executor.make_images(world, decision, situation)
-                situation = planning.decide_rollback(world, request, look=world.look(), target=chosen, made=made)
-                decision = plan.make(situation)
             holds = tuple(
                 record.Hold(bad, reason, clock.iso(world.now()))
                 for bad in rollback.to_hold(remembered.applied, remembered.attempted_revision, chosen)
             )
+            if decision.actions:
+                # What follows may fail half-way, and the next pass must not heal with the bad revision.
+                world.hold(holds)
+            if decision.makes_images:
+                made = executor.make_images(world, decision, situation)
+                situation = planning.decide_rollback(world, request, probed=probed, target=chosen, made=made)
+                decision = plan.make(situation)
             return executor.carry_out(world, decision, situation, holds=holds)
     except errors.ControllerError as error:
         return executor.failed(world, error, target_revision)
+
+
+def _chosen(world: worlds.RollbackWorld, remembered: record.Record, revision: str | None) -> record.AppliedSet:
+    """The set to return to, with its items. One without a project is brought back to the stack of the live one."""
+    held = frozenset(hold.revision for hold in remembered.holds)
+    found = rollback.choose(world.applied_sets(), remembered.applied, revision, held=held)
+    if isinstance(found, str):
+        raise errors.ControllerError("NothingToRollBackTo", found)
+    return replace(world.with_items(found), project=found.project or remembered.project)

@@ -119,9 +119,10 @@ class State:
         """What happened to single things, newest first."""
         return self._told(lambda connection: history_tables.recent_events(connection, limit), absent=())
 
-    def record_attempt(self, revision: str) -> None:
-        """Acting on this revision is about to begin. Writes nothing when that is known already."""
-        self._file.write(lambda _, stored: remembered.after_attempt(stored, revision))
+    def record_attempt(self, revision: str, intended: tuple[record.Intended, ...] = ()) -> None:
+        """Acting on this revision is about to begin, and `intended` may be live from now on. Writes nothing when that
+        is known already."""
+        self._file.write(lambda _, stored: remembered.after_attempt(stored, revision, intended))
 
     def record_success(self, success: Success) -> None:
         """A set is live: set, items, conditions, history and events, all of it or nothing (faults.md P3)."""

@@ -12,14 +12,14 @@ from dataclasses import asdict
 from typing import Any
 
 from controller import database, history, remembered
-from core import image_inputs, items, record
+from core import compatibility, image_inputs, items, record
 
 VERSION = 3
 """The schema version. Raise it with every change that an older controller would misread (faults.md L6)."""
 
 OLDEST = 1
 """The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner,
-version 2 no commits and no repairs."""
+version 2 no commits, no repairs, and of the stack nothing that a manifest said."""
 
 SCHEMA = (
     f"PRAGMA user_version={VERSION}",
@@ -108,6 +108,7 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
     facts = stored.facts
     return {
         "attempted_revision": facts.attempted_revision,
+        "intended": [(each.key.kind, each.key.name, each.entry, each.digest) for each in facts.intended],
         "pass_digest": facts.pass_digest,
         "notes": list(facts.notes),
         "newest_mtime_s": facts.newest_mtime_s,
@@ -119,6 +120,7 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "provisioned_digest": facts.provisioned_digest,
         "base_tag": facts.base_tag,
         "commit": facts.commit,
+        "project": facts.project,
         "repairs": asdict(facts.repairs) if facts.repairs else None,
         "rebuilt": facts.rebuilt,
         "sets": [_encoded_set(known) for known in stored.sets],
@@ -134,6 +136,8 @@ def _encoded_set(known: remembered.StoredSet) -> dict[str, Any]:
         "desired_digest": applied.desired_digest,
         "document_digests": {str(document): digest for document, digest in applied.document_digests.items()},
         "applied_at": applied.applied_at,
+        "project": applied.project,
+        "requirement": asdict(applied.requirement) if applied.requirement else None,
         "items": known.items_digest,
     }
 
@@ -142,6 +146,10 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
     conditions = [record.Condition(**row) for row in body["conditions"]]
     facts = record.Record(
         attempted_revision=body["attempted_revision"],
+        intended=tuple(
+            record.Intended(items.ItemKey(_KINDS[kind], name), entry, digest)
+            for kind, name, entry, digest in body.get("intended", ())
+        ),
         pass_digest=body["pass_digest"],
         notes=tuple(body["notes"]),
         newest_mtime_s=body["newest_mtime_s"],
@@ -153,6 +161,7 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
         provisioned_digest=body.get("provisioned_digest", ""),
         base_tag=body.get("base_tag", ""),
         commit=body.get("commit", ""),
+        project=body.get("project", ""),
         repairs=record.Repairs(**body["repairs"]) if body.get("repairs") else None,
         rebuilt=body["rebuilt"],
     )
@@ -173,5 +182,7 @@ def _decoded_set(row: dict[str, Any]) -> remembered.StoredSet:
         desired_digest=row["desired_digest"],
         document_digests=documents,
         applied_at=row["applied_at"],
+        project=row.get("project", ""),
+        requirement=compatibility.Requirement(**row["requirement"]) if row.get("requirement") else None,
     )
     return remembered.StoredSet(applied, row["items"])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller import errors
-from core import record
+from core import image_inputs, record
 
 if TYPE_CHECKING:
     from controller import settings, target
@@ -19,6 +19,7 @@ def payload(opened: "target.Target") -> dict[str, Any]:
     Raises `ControllerError` when record or CONFIG_DIR cannot be read.
     """
     remembered = opened.remember(with_items=False)
+    shown = opened.images_shown(remembered)
     look = opened.look()
     applied = remembered.applied
     live = {str(document): found for document, found in look.digests.items()}
@@ -30,7 +31,7 @@ def payload(opened: "target.Target") -> dict[str, Any]:
         "attempted_revision": remembered.attempted_revision or None,
         "generation": look.generation,
         "config_dir_as_recorded": as_recorded,
-        "serving": _serving(opened, remembered),
+        "serving": _serving(opened, shown),
         "images": [
             {
                 "function": image.function,
@@ -38,7 +39,7 @@ def payload(opened: "target.Target") -> dict[str, Any]:
                 "digest": image.digest,
                 "input_digest": image.input_digest,
             }
-            for image in remembered.images
+            for image in shown
         ],
         "documents": live,
         **_statements(remembered),
@@ -66,10 +67,10 @@ def _statements(remembered: record.Record) -> dict[str, Any]:
     }
 
 
-def _serving(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
+def _serving(opened: "target.Target", shown: tuple[image_inputs.ImageRecord, ...]) -> dict[str, Any] | None:
     """What running containers show, or why they show nothing. A status is told also while the engine is away."""
     try:
-        found = opened.serving(remembered)
+        found = opened.serving(shown)
     except errors.ControllerError as error:
         return {"applied": [], "older": [], "unknown": error.message}
     return None if found is None else {"applied": list(found.applied), "older": list(found.older), "unknown": ""}

@@ -34,6 +34,7 @@ from core import (
     conditions,
     desired,
     digest,
+    image_inputs,
     observed,
     policy,
     provisioning,
@@ -232,13 +233,24 @@ class Target:
         with suppress(errors.ControllerError):
             self.memory.note_stack(self._statements, known)
 
-    def serving(self, known: record.Record) -> serving.Serving | None:
-        """Which functions serve with the applied image; None without a stack or an image of ours."""
-        return self._stack.serving(known.images) if self._stack.configured and known.images else None
+    def serving(self, shown: tuple[image_inputs.ImageRecord, ...]) -> serving.Serving | None:
+        """Which functions serve with the images given; None without a stack or an image of ours."""
+        return self._stack.serving(shown) if self._stack.configured and shown else None
+
+    def images_shown(self, known: record.Record) -> tuple[image_inputs.ImageRecord, ...]:
+        """The images that the live set names. After a rollback these are others than the record's, which keeps those
+        that were made last. Reads the items of the set, if there is an image of ours."""
+        if not known.images or known.applied is None:
+            return known.images
+        return self._pinned.live(self.with_items(known.applied).items, known)
 
     def provisions(self) -> bool:
         """Whether the stack has a provisioner that can be run from here."""
         return self._stack.provisions
+
+    def provisions_where(self) -> str:
+        """The stack of the last look, in words."""
+        return self._stack.where(self._project)
 
     def images(self, wanted: desired.Desired, known: record.Record, *, rebuild: bool) -> world.Images:
         """Look at everything that the images are made from, at registry and engine. A stack that is down does not move
@@ -278,10 +290,16 @@ class Target:
         }
         return replace(seen, unreadable=seen.unreadable | dangling)
 
-    def begin(self, revision: str) -> None:
+    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
         """Note the attempt. A state directory that cannot be written must not stop the publish (faults.md B7)."""
         with suppress(errors.ControllerError):
-            self.memory.attempt(revision)
+            self.memory.attempt(revision, intended)
+
+    def hold(self, holds: tuple[record.Hold, ...]) -> None:
+        """Hold these revisions before anything else is done (GW3): what is begun may fail, and must not come back. As
+        with the attempt, a full disk stops no rollback; its end then says that it is not recorded."""
+        with suppress(errors.ControllerError):
+            self.memory.hold(holds)
 
     def perform(self, action: actions.Action, known: record.Record) -> world.Acted | world.Told:
         """Do one action."""
@@ -353,7 +371,13 @@ class Target:
         base_tag = None if success.images is None else self._base_tag
         try:
             self.memory.succeed(
-                replace(success, base_tag=base_tag, commit=self._commit or None, stack=self._statements)
+                replace(
+                    success,
+                    base_tag=base_tag,
+                    commit=self._commit or None,
+                    stack=self._statements,
+                    project=self._project,
+                )
             )
         except errors.ControllerError:
             return False

@@ -112,6 +112,10 @@ class Timed:
         """As it is."""
         return self._inner.provisions()
 
+    def provisions_where(self) -> str:
+        """As it is."""
+        return self._inner.provisions_where()
+
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> world.Images:
         """Timed."""
         with self._phase("images", self._limits.look_s):
@@ -131,10 +135,10 @@ class Timed:
         """As it is."""
         return self._inner.finishing(complete=complete)
 
-    def begin(self, revision: str) -> None:
+    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
         """Timed as recording."""
         with self._phase("record", self._limits.usual_s):
-            self._inner.begin(revision)
+            self._inner.begin(revision, intended)
 
     def perform(self, action: actions.Action, remembered: record.Record) -> world.Acted | world.Told:
         """Timed by the kind of action."""

@@ -86,7 +86,8 @@ class Acted:
 class Success:
     """A pass that ended converged, as it goes into the record. `holds` are revisions to hold from now on;
     `rollback` says that the source did not ask for this. `images` are those to look at before the next pass reads
-    anything; None leaves what is remembered of them."""
+    anything; None leaves what is remembered of them. `project` and `requirement` are what the artifact says of the
+    stack."""
 
     decision: plan.Plan
     acted: Acted
@@ -98,6 +99,8 @@ class Success:
     base_tag: str | None = None
     commit: str | None = None
     stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
+    project: str = ""
+    requirement: compatibility.Requirement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,10 @@ class World(Protocol):
     def provisions(self) -> bool:
         """Whether the stack has a provisioner that can be run from here."""
 
+    def provisions_where(self) -> str:
+        """Which stack the provisioner would run in, by its project and its engine's name; "" without a provisioner.
+        Asked after `probe`."""
+
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
         """Look at everything that the images of `wanted` are made from, and at registry and engine."""
 
@@ -154,8 +161,8 @@ class World(Protocol):
     def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
         """What is inside is finished before a signal ends the process; the pass is `complete` with it, or not yet."""
 
-    def begin(self, revision: str) -> None:
-        """Note that this revision is being applied."""
+    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+        """Note that this revision is being applied, and durably what is going to be ours with it."""
 
     def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         """Do one action. `Told` when there is nothing to record yet."""
@@ -175,6 +182,9 @@ class RollbackWorld(World, Protocol):
 
     def with_items(self, chosen: record.AppliedSet) -> record.AppliedSet:
         """The same set with its items."""
+
+    def hold(self, holds: tuple[record.Hold, ...]) -> None:
+        """Hold these revisions from now on, whatever becomes of this process."""
 
     def pinned_images(self, wanted: desired.Desired, remembered: record.Record) -> Images:
         """Look for the images that an earlier set names by their digest, in registry and engine; nothing is built."""

@@ -7,6 +7,7 @@ ones, and gives the full list of what a publish would hold. Decides nothing abou
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from core import desired, items, observed, policy, record
 
@@ -94,9 +95,11 @@ def compare(
     applied: Mapping[items.ItemKey, record.AppliedItem],
     *,
     prune: policy.Prune,
+    published: Mapping[items.ItemKey, record.AppliedItem] = MappingProxyType({}),
 ) -> Diff:
-    """Compare the three sides. `applied` is the last applied set by key; entries without an owner in it are foreign."""
-    owned = {key: part for key, part in applied.items() if part.entry is not None}
+    """Compare the three sides. `applied` is the last applied set by key; entries without an owner in it are foreign.
+    `published` are items that an attempt which never ended left in CONFIG_DIR: ours, and newer than `applied`."""
+    owned = {key: part for key, part in applied.items() if part.entry is not None} | dict(published)
     changes: list[Change] = []
     result: list[record.AppliedItem] = []
     adopted: list[items.ItemKey] = []

@@ -23,6 +23,8 @@ _ADDRESSES = (
         "ssh",
         re.compile(rf"(?:{_USER}@)?[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:(?![-/:])[A-Za-z0-9._~][A-Za-z0-9._~/-]*"),
     ),
+    # An absolute path wants a user before it: "ftp:/x" is a mistake, and no host.
+    ("ssh", re.compile(rf"{_USER}@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?:/(?![-/])[A-Za-z0-9._~][A-Za-z0-9._~/-]*")),
     ("file", re.compile(r"file:///[^\x00-\x20\x7f]*")),
 )
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")

@@ -76,6 +76,22 @@ def pins(
     return tuple(Pin(image, references.moved(image, names), tuple(found)) for image, found in users.items())
 
 
+def live(
+    recorded: Collection[image_inputs.ImageRecord], found: Collection[Pin], functions: Collection[str]
+) -> tuple[image_inputs.ImageRecord, ...]:
+    """The images that a live set names, one for each of its `functions` with an image of ours. `found` are the set's
+    pins. The record keeps what was made last, which after a rollback is another image: then the digest is the pin's,
+    and what that one was made from is not known."""
+    made = {one.function: one for one in recorded if one.function in functions}
+    for pin in found:
+        for user in pin.users:
+            known = made.get(user.function)
+            if known is None or known.digest != pin.digest:
+                image, target = (name.partition("@")[0] for name in (pin.image, pin.target))
+                made[user.function] = image_inputs.ImageRecord(user.function, image, target, "", pin.digest)
+    return tuple(made.values())
+
+
 def judge(wanted: Collection[Pin], looks: Mapping[str, PinLook]) -> Verdict:
     """The verdict on every pin. `looks` is by `Pin.image`. A registry that did not answer loses nothing: its pins are
     published, and said to be unchecked (faults.md H10)."""

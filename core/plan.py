@@ -16,6 +16,7 @@ from core import (
     digest,
     guards,
     image_work,
+    intentions,
     items,
     notices,
     observed,
@@ -49,7 +50,7 @@ class Plan:
     `images` are those that have to be made, or that this pass has made. While some have to be, `actions` ends with
     pushing them: what is published holds their digests, so the rest is planned when these are known. `provision` says
     why the provisioner runs, None when it does not. `repairs` is what to remember of healing,
-    None when nothing is healed.
+    None when nothing is healed. `intended` is what the record has to hold before the first action.
     """
 
     revision: str
@@ -62,6 +63,7 @@ class Plan:
     images: tuple[image_work.Work, ...] = ()
     provision: provisioning.Reason | None = None
     repairs: record.Repairs | None = None
+    intended: tuple[record.Intended, ...] = ()
 
     @property
     def publishes(self) -> bool:
@@ -83,7 +85,10 @@ def make(situation: situations.Situation) -> Plan:
     """Decide. Never raises: whatever stands in the way is a blocker."""
     applied = situation.remembered.applied
     by_key = {part.item.key: part for part in applied.items} if applied else {}
-    comparison = diff.compare(situation.wanted, situation.seen, by_key, prune=situation.rules.prune)
+    published = intentions.published(situation.remembered.intended, situation.seen)
+    comparison = diff.compare(
+        situation.wanted, situation.seen, by_key, prune=situation.rules.prune, published=published
+    )
     comparison = _with_rebuilds(comparison, situation)
     blockers = tuple(guards.blockers(situation, comparison))
     provision = _provision(situation, comparison)
@@ -91,14 +96,14 @@ def make(situation: situations.Situation) -> Plan:
     repairs, stalled = convergence.repair(situation, comparison, outcome)
     blockers += (stalled,) if stalled else ()
     outcome = outcomes.Outcome.BLOCKED if blockers else outcome
-    return Plan(
+    decision = Plan(
         revision=situation.wanted.revision,
         outcome=outcome,
         comparison=comparison,
         preconditions=Preconditions(
             desired_digest=situation.wanted.digest,
             applied_digest=observed_digest(situation.look),
-            changes_digest=changes_digest(situation, comparison),
+            changes_digest=changes_digest(situation, comparison, provision),
             stack_fingerprint=situation.running.fingerprint,
         ),
         actions=tuple(_actions(outcome, situation, comparison, provision)),
@@ -107,7 +112,12 @@ def make(situation: situations.Situation) -> Plan:
         images=(*outcomes.needed(situation.images), *situation.made),
         provision=provision,
         repairs=repairs,
+        intended=situation.remembered.intended,
     )
+    if not decision.publishes:
+        return decision
+    intended = intentions.after_publishing(comparison, situation.seen, situation.remembered)
+    return replace(decision, intended=intended)
 
 
 def observed_digest(look: observed.Observed) -> str:
@@ -115,8 +125,10 @@ def observed_digest(look: observed.Observed) -> str:
     return digest.of_parts(f"{document}={look.digests.get(document) or 'nothing'}" for document in items.Document)
 
 
-def changes_digest(situation: situations.Situation, comparison: diff.Diff) -> str:
-    """One digest for what a pass would do to CONFIG_DIR, in which layout."""
+def changes_digest(
+    situation: situations.Situation, comparison: diff.Diff, provision: provisioning.Reason | None
+) -> str:
+    """One digest for what a pass would do: to CONFIG_DIR, in which layout, to images, and with the provisioner."""
     changes = (
         part
         for change in comparison.changes
@@ -129,7 +141,10 @@ def changes_digest(situation: situations.Situation, comparison: diff.Diff) -> st
         )
     )
     images = (part for work in outcomes.needed(situation.images) for part in (work.wanted.function, work.wanted.digest))
-    return digest.of_parts((situation.rules.publish, *changes, *images))
+    run = (
+        () if provision is None else ("provision", provision, resources_digest(comparison, situation.provisions_where))
+    )
+    return digest.of_parts((situation.rules.publish, *changes, *images, *run))
 
 
 def _with_rebuilds(comparison: diff.Diff, situation: situations.Situation) -> diff.Diff:
@@ -147,14 +162,17 @@ def _with_rebuilds(comparison: diff.Diff, situation: situations.Situation) -> di
     )
 
 
-def resources_digest(comparison: diff.Diff) -> str:
-    """The digest of the resources that a publish would hold, "" without any."""
+def resources_digest(comparison: diff.Diff, where: str) -> str:
+    """The digest of the resources that a publish would hold, and of the stack that they are made true in; "" without
+    any. `where` names the stack: what one stack has, another one lacks (contract.md section 8)."""
     resources = [part.item for part in comparison.result if part.item.key.kind.document is items.Document.RESOURCES]
-    return digest.of_parts(f"{item.key.kind} {item.key.name} {item.digest}" for item in resources) if resources else ""
+    if not resources:
+        return ""
+    return digest.of_parts((where, *(f"{item.key.kind} {item.key.name} {item.digest}" for item in resources)))
 
 
 def _provision(situation: situations.Situation, comparison: diff.Diff) -> provisioning.Reason | None:
-    wanted = resources_digest(comparison)
+    wanted = resources_digest(comparison, situation.provisions_where)
     return provisioning.needed(
         provision=situation.rules.provision,
         configured=situation.provisioner,
@@ -198,7 +216,7 @@ def _actions(
                 _shows(situation, documents, document)
                 for document in (items.Document.FUNCTIONS, items.Document.ROUTING)
             )
-        yield actions.Provision(resources_digest(comparison), provision)
+        yield actions.Provision(resources_digest(comparison, situation.provisions_where), provision)
     if publishes and not only_resources:
         yield actions.Publish(documents, comparison.result, situation.rules.publish)
     else:

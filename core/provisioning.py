@@ -16,7 +16,7 @@ class Reason(StrEnum):
     FIRST_RUN = "FirstRun"
     """It never ran for this target, as far as is known."""
     RESOURCES_CHANGED = "ResourcesChanged"
-    """It made other resources true than those that are wanted now."""
+    """It made other resources true than those that are wanted now, or made them true in another stack."""
     LAST_RUN_FAILED = "LastRunFailed"
     """Its last run failed; it is idempotent."""
     ALWAYS_ASKED = "AlwaysAsked"
@@ -33,7 +33,7 @@ def needed(
     """Why the provisioner must run on the resources of `wanted_digest`; None when it need not (contract.md section 8).
 
     `configured` says that the stack has one that can be run from here. `provisioned_digest` is the digest that it last
-    made true, "" when it never ran, `FAILED` when its last run failed. `empty` says that no resource is wanted: as long
+    made true, "" when it never ran, `FAILED` when its last run failed; both cover the stack as well. `empty` says that no resource is wanted: as long
     as nothing was ever made, an empty document asks for nothing.
     """
     if not configured:

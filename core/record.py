@@ -7,7 +7,7 @@ observed, and a record that was lost is rebuilt from what is seen.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from core import image_inputs, items
+from core import compatibility, image_inputs, items
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,11 @@ class AppliedItem:
 
 @dataclass(frozen=True, slots=True)
 class AppliedSet:
-    """One complete set of documents that was live, in publishing order, kept for comparing and for rollback."""
+    """One complete set of documents that was live, in publishing order, kept for comparing and for rollback.
+
+    `project` and `requirement` are what its manifest said of the stack ("" and None when it said nothing, or when an
+    older controller did not write it down): a rollback has no manifest to read.
+    """
 
     id: int
     revision: str
@@ -30,6 +34,17 @@ class AppliedSet:
     document_digests: Mapping[items.Document, str]
     applied_at: str
     items: tuple[AppliedItem, ...] = ()
+    project: str = ""
+    requirement: compatibility.Requirement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """An item that an attempt was about to publish as ours, for `entry`, with this digest. It may be live or not."""
+
+    key: items.ItemKey
+    entry: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,13 +98,15 @@ class Record:
     in doubt: it is replaced by a new one, never trusted.
 
     `images` are those that were built here, as they were last seen in order. `provisioned_digest` is the one of the
-    resources that the provisioner last made true: "" when it never ran, `core.provisioning.FAILED` when it last failed.
-    `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a while
-    rebuilds nothing. `commit` is the newest one of a git source that was applied, "" for other sources. `repairs` count
-    the healing that does not hold.
+    resources that the provisioner last made true, and where: "" when it never ran, `core.provisioning.FAILED` when it
+    last failed. `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a
+    while rebuilds nothing. `commit` is the newest one of a git source that was applied, "" for other sources. `project`
+    is the last one that an applied artifact named. `repairs` count the healing that does not hold. `intended` is what
+    attempts since the last success were about to publish: see `core.intentions`.
     """
 
     attempted_revision: str = ""
+    intended: tuple[Intended, ...] = ()
     applied: AppliedSet | None = None
     pass_digest: str = ""
     notes: tuple[str, ...] = ()
@@ -102,6 +119,7 @@ class Record:
     provisioned_digest: str = ""
     base_tag: str = ""
     commit: str = ""
+    project: str = ""
     repairs: Repairs | None = None
     rebuilt: str = ""
     """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""

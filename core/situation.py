@@ -13,7 +13,8 @@ class Situation:
 
     `running` is the stack as it was probed. `images` is the verdict on every image that is built here, and `made` are
     the ones that this pass has made already: it looked again since. `obstacles` are what kept it from a verdict.
-    `provisioner` says that the stack has one that can be run from here. `now_s` is in seconds since the epoch.
+    `provisioner` says that the stack has one that can be run from here, `provisions_where` which stack that is: its
+    project and its engine. `now_s` is in seconds since the epoch.
     """
 
     wanted: desired.Desired
@@ -31,4 +32,5 @@ class Situation:
     made: tuple[image_work.Work, ...] = ()
     obstacles: tuple[notices.Blocker, ...] = ()
     provisioner: bool = False
+    provisions_where: str = ""
     now_s: float = 0.0

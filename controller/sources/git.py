@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,42 +71,70 @@ class Repository:
         """
         access = self._access()
         with self._alone():
-            git = git_command.Git(access, self._folder, self._deadline_s, self._check, self._counted, self._clock)
+            until_s = self._clock.monotonic_s() + self._deadline_s
+            git = git_command.Git(
+                access, self._folder, self._deadline_s, until_s, self._check, self._counted, self._clock
+            )
             mirror = git_mirror.Mirror(git, self._folder, limit_bytes=self._configured.max_file_bytes)
             wanted = mirror.resolve(self._configured.ref)
             known = self._known()
             if known is None or not self._still_holds(known, wanted, highest):
                 known = self._take(git, mirror, wanted, highest)
+                self._clear_others()
+            mirror.tidy(wanted, history=highest not in ("", known.commit))
             return Fetched(known.commit, wanted.name, self._checkouts / known.tree, known.left_out)
 
     def _take(self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> _Known:
         """Everything about a commit that is new, or that has to be looked at again."""
         mirror.sweep()
-        if not mirror.has(wanted.commit):
+        if not mirror.has(wanted.object_id):
             mirror.fetch(wanted, since=highest)
         wanted = mirror.whole(wanted, lambda place: _peeled(git, place, wanted))
-        git_signatures.require(git, mirror.place, wanted, self._configured.verify)
+        try:
+            git_signatures.require(git, mirror.place, wanted, self._configured.verify)
+        except git_command.GitFailed as failed:
+            raise git_mirror.unavailable(failed) from None
         self._require_forward(mirror, wanted, highest)
-        tree, left_out = mirror.whole(wanted, lambda place: self._checkout(git, place, wanted))
+        tree, left_out = mirror.whole(wanted, lambda _: self._checkout(git, mirror, wanted))
         before = self._known()
         known = _Known(wanted.commit, wanted.object_id, tree, highest, self._rules, left_out)
         _replace(self._memo, json.dumps(asdict(known)))
         self._clear(frozenset({tree, before.tree if before else tree}))
         return known
 
-    def _checkout(self, git: git_command.Git, place: Path, wanted: git_refs.Remote) -> tuple[str, tuple[str, ...]]:
+    def _checkout(
+        self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote
+    ) -> tuple[str, tuple[str, ...]]:
         """The tree at `path`, on the disk; its id and what was left out of it."""
+        place = mirror.place
         path = self._configured.path.strip("/").removeprefix("./").strip(".")
         words = f"{wanted.commit}:{path}" if path else f"{wanted.commit}^{{tree}}"
         _require_tree(git, place, wanted, path)
         tree = git.answer("rev-parse", "--verify", "--end-of-options", words, repository=place).decode("ascii").strip()
-        caps = git_tree.Caps(self._configured.max_files, self._configured.max_bytes, self._configured.max_file_bytes)
-        found = git_tree.listing(git, place, tree, caps)
+        found = self._listing(git, mirror, wanted, tree)
         folder = self._checkouts / tree
         if not git_tree.is_whole(folder):
             git_tree.drop(folder)
             git_tree.extracted(git, place, found, folder)
         return tree, found.left_out
+
+    def _listing(
+        self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, tree: str
+    ) -> git_tree.Listing:
+        """What is in the tree. A file that the remote was asked to leave out is named, once it is sure that not the
+        clone has lost it."""
+        most = self._configured.max_file_bytes
+        caps = git_tree.Caps(self._configured.max_files, self._configured.max_bytes, most)
+        try:
+            return git_tree.listing(git, mirror.place, tree, caps)
+        except git_command.GitFailed as failed:
+            if failed.late or not mirror.is_made_for(wanted):
+                raise
+            path = git_tree.withheld(git, mirror.place, tree)
+            if not path:
+                raise
+        text = f"{path} is larger than source.git.max_file_bytes ({most} bytes)"
+        raise errors.ControllerError("SourceRefused", text)
 
     def _require_forward(self, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> None:
         """A remote that goes back, by force or because somebody answers in its place, is not followed."""
@@ -163,19 +192,21 @@ class Repository:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """One at a time below the folder: a look of another command may come between."""
-
-        def pause(seconds: float) -> None:
-            self._check()
-            self._clock.sleep(seconds)
-
         try:
             self._checkouts.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             text = f"{self._folder}: cannot be made: {error.strerror}"
             raise errors.ControllerError("SettingsInvalid", text) from None
-        lock = merge_lock.DirectoryLock(
-            self._folder, wait_s=self._deadline_s, monotonic=self._clock.monotonic_s, sleep=pause
-        )
+        with self._locked(self._folder, wait_s=self._deadline_s):
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, folder: Path, *, wait_s: float) -> Iterator[None]:
+        def pause(seconds: float) -> None:
+            self._check()
+            self._clock.sleep(seconds)
+
+        lock = merge_lock.DirectoryLock(folder, wait_s=wait_s, monotonic=self._clock.monotonic_s, sleep=pause)
         with translate.failures():
             lock.acquire()
         try:
@@ -199,6 +230,13 @@ class Repository:
         except (OSError, ValueError, TypeError, KeyError):
             return None
         return known if re.fullmatch("[0-9a-f]{40,64}", known.tree) else None
+
+    def _clear_others(self) -> None:
+        """What is left of addresses that this target followed before, unless somebody still looks there."""
+        for place in self._folder.parent.iterdir():
+            if place != self._folder and re.fullmatch("[0-9a-f]{16}", place.name):
+                with contextlib.suppress(errors.ControllerError), self._locked(place, wait_s=0.0):
+                    shutil.rmtree(place, ignore_errors=True)
 
     def _clear(self, keep: frozenset[str]) -> None:
         """The checkout before stays for whoever still reads it."""

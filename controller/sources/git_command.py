@@ -2,8 +2,8 @@
 
 Owns what git may read and do: no configuration but ours, no hooks, no helper programs, no prompt, one transport. Our
 configuration, credentials included, is a file in memory that only git and its own transport inherit; nothing of it
-stands in an argument, an environment or on the disk. Every call has a deadline, after which the whole process group is
-gone, and an output of bounded size. Knows nothing of what is fetched.
+stands in an argument, an environment or on the disk. All calls of one look share a deadline, after which the whole
+process group is gone; outputs have a bounded size. Knows nothing of what is fetched.
 """
 
 import base64
@@ -13,7 +13,7 @@ import selectors
 import shlex
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +30,9 @@ _SLICE_S = 0.2
 _CHUNK = 1 << 16
 _LATE = frozenset({124, 137})
 """What `timeout` ends with."""
+_SHORTEST_S = 0.05  # to timeout, 0 would mean "no deadline"
+_LONGEST_TRACE = 64 * 1024
+_RETRY_AFTER = re.compile(rb"<= Recv header: retry-after:[ \t]*([0-9]{1,6})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,15 @@ class Access:
 
 
 class GitFailed(Exception):
-    """Git said no. `said` is the end of its complaints, cleaned; `late` says that the deadline ended it."""
+    """Git said no. `said` is the end of its complaints, cleaned; `late` says that the deadline ended it;
+    `retry_after_s` is what an HTTP server asked for, 0 for nothing."""
 
     def __init__(self, code: int, said: str, *, late: bool = False) -> None:
         super().__init__(said)
         self.code = code
         self.said = said
         self.late = late
+        self.retry_after_s = 0.0
 
 
 def _go_on() -> None:
@@ -61,13 +66,27 @@ def _go_on() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class _Call:
+    """One start of git: its words, its settings, its input, and a descriptor that its transport's headers go to."""
+
+    words: tuple[str, ...]
+    repository: Path | None
+    settings: Mapping[str, str]
+    environment: Mapping[str, str]
+    given: bytes | None = None
+    trace: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Git:
-    """Runs git. `home` is an existing folder of our own; `check` raises when the work should end; `counted` hears the
-    name of each command."""
+    """Runs git. `home` is an existing folder of our own; `until_s`, on the monotonic clock, is the end of all calls
+    together, `deadline_s` is how that is told; `check` raises when the work should end; `counted` hears the name of
+    each command."""
 
     access: Access
     home: Path
     deadline_s: float
+    until_s: float
     check: Callable[[], None] = _go_on
     counted: Callable[[str], object] = str
     machine: clock.Clock = clock.Clock()
@@ -82,45 +101,72 @@ class Git:
     ) -> bytes:
         """What git prints. `options` are further settings for this call. Raises `GitFailed`, and `ControllerError` when
         there is no git."""
-        configuration = self._configuration(repository, network, options)
-        variables = {**self._environment(network), **(environment or {})}
-        with self._running(words, repository, configuration, variables) as child:
-            return self._read(child)
+        given = {**self._settings(repository, network), **(options or {})}
+        variables = {**self._environment(network), **_commanded(given), **(environment or {})}
+        if not network or self.access.scheme not in ("http", "https"):
+            return self._read(_Call(words, repository, given, variables))
+        trace = _in_memory("git-trace", b"")
+        try:
+            return self._read(_Call(words, repository, {**given, **self._of_http()}, variables, trace=trace))
+        except GitFailed as failed:
+            failed.retry_after_s = _retry_after_s(trace)
+            raise
+        finally:
+            os.close(trace)
 
     @contextmanager
-    def stream(self, *words: str, repository: Path, given: bytes) -> Iterator[IO[bytes]]:
-        """What git prints, while it prints it; `given` is its input. Ended at the deadline: the stream is then cut."""
-        configuration = self._configuration(repository, False, None)
-        with self._running(words, repository, configuration, self._environment(False), given) as child:
-            assert child.stdout is not None  # noqa: S101 - a pipe was asked for
-            with child.stdout:
-                yield child.stdout
+    def stream(self, *words: str, repository: Path, given: bytes = b"") -> Iterator[IO[bytes]]:
+        """What git prints, while it prints it; `given` is its input. Raises `GitFailed` after the block when git did
+        not end well, and in place of one of the block's own when the deadline has cut the stream."""
+        settings = self._settings(repository, network=False)
+        call = _Call(words, repository, settings, {**self._environment(False), **_commanded(settings)}, given)
+        try:
+            with self._running(call) as child:
+                assert child.stdout is not None  # noqa: S101 - a pipe was asked for
+                assert child.stderr is not None  # noqa: S101
+                with child.stdout:
+                    yield child.stdout
+                said = child.stderr.read(_LONGEST_COMPLAINT)
+                if code := child.wait():
+                    raise GitFailed(code, self._shown(said))
+        except GitFailed as failed:
+            if not failed.late and self.machine.monotonic_s() >= self.until_s:
+                raise self._late() from None
+            raise
+
+    def _late(self) -> GitFailed:
+        return GitFailed(-1, f"no end within {self.deadline_s:g} s", late=True)
+
+    @property
+    def _left_s(self) -> float:
+        """What is left of the deadline. Raises `GitFailed` when that is nothing."""
+        left_s = self.until_s - self.machine.monotonic_s()
+        if left_s <= 0:
+            raise self._late()
+        return max(left_s, _SHORTEST_S)
 
     @contextmanager
-    def _running(
-        self,
-        words: Sequence[str],
-        repository: Path | None,
-        settings: str,
-        environment: Mapping[str, str],
-        given: bytes | None = None,
-    ) -> Iterator["subprocess.Popen[bytes]"]:
-        self.counted(words[0])
-        configuration = _in_memory("git-config", settings.encode())
-        source = _in_memory("git-input", given) if given is not None else os.open(os.devnull, os.O_RDONLY)
-        place = [f"--git-dir={repository}"] if repository else []
+    def _running(self, call: _Call) -> Iterator["subprocess.Popen[bytes]"]:
         # `timeout` ends git when we cannot any more, because we were killed.
-        deadline = ["timeout", "-k", "2", f"{self.deadline_s:.3f}"]
+        deadline = ["timeout", "-k", "2", f"{self._left_s:.3f}"]
+        self.counted(call.words[0])
+        configuration = _in_memory("git-config", "".join(map(_line, call.settings.items())).encode())
+        source = _in_memory("git-input", call.given) if call.given is not None else os.open(os.devnull, os.O_RDONLY)
+        place = [f"--git-dir={call.repository}"] if call.repository else []
+        variables = {**call.environment, "GIT_CONFIG_GLOBAL": f"/proc/self/fd/{configuration}"}
+        if call.trace is not None:  # git hides headers elsewhere; it leaves out those that authorise
+            variables |= {"GIT_TRACE_CURL": f"/proc/self/fd/{call.trace}", "GIT_TRACE_CURL_NO_DATA": "1"}
+        inherited = (configuration,) if call.trace is None else (configuration, call.trace)
         try:
             child = subprocess.Popen(  # noqa: S603 - the words are ours, what is not is behind "--" or a hex id
-                [*deadline, "git", *place, *words],
+                [*deadline, "git", *place, *call.words],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self.home,
-                env={**environment, "GIT_CONFIG_GLOBAL": f"/proc/self/fd/{configuration}"},
+                env=variables,
                 start_new_session=True,
-                pass_fds=(configuration,),
+                pass_fds=inherited,
             )
         except FileNotFoundError:
             raise errors.ControllerError("SourceUnavailable", "there is no git command here: install git") from None
@@ -132,19 +178,23 @@ class Git:
         finally:
             _end(child)
 
-    def _read(self, child: "subprocess.Popen[bytes]") -> bytes:
+    def _read(self, call: _Call) -> bytes:
+        """Run it to its end; what it printed."""
+        with self._running(call) as child:
+            return self._printed(child)
+
+    def _printed(self, child: "subprocess.Popen[bytes]") -> bytes:
         """Both outputs to their end, bounded, until the deadline."""
         assert child.stdout is not None  # noqa: S101 - pipes were asked for
         assert child.stderr is not None  # noqa: S101
         kept: dict[int, bytearray] = {child.stdout.fileno(): bytearray(), child.stderr.fileno(): bytearray()}
-        limit_s = self.machine.monotonic_s() + self.deadline_s
         with child.stdout, child.stderr, selectors.DefaultSelector() as waiting:
             for stream in (child.stdout, child.stderr):
                 waiting.register(stream, selectors.EVENT_READ)
             while waiting.get_map():
                 self.check()
-                if self.machine.monotonic_s() > limit_s:
-                    raise GitFailed(-1, f"no end within {self.deadline_s:g} s", late=True)
+                if self.machine.monotonic_s() > self.until_s:
+                    raise self._late()
                 for key, _ in waiting.select(_SLICE_S):
                     chunk = os.read(key.fd, _CHUNK)
                     kept[key.fd] += chunk
@@ -157,7 +207,7 @@ class Git:
             said, answer = bytes(kept[child.stderr.fileno()]), bytes(kept[child.stdout.fileno()])
         code = child.wait()
         if code in _LATE:
-            raise GitFailed(code, f"no end within {self.deadline_s:g} s", late=True)
+            raise self._late()
         if code:
             raise GitFailed(code, self._shown(said))
         return answer
@@ -204,11 +254,11 @@ class Git:
         key = ["-i", str(self.access.ssh_key_file)] if self.access.ssh_key_file else []
         return shlex.join([*words, *key])
 
-    def _configuration(self, repository: Path | None, network: bool, options: Mapping[str, str] | None) -> str:
-        """Our only configuration file, as text. Local commands may use no transport at all: nothing that is missing is
+    def _settings(self, repository: Path | None, network: bool) -> dict[str, str]:
+        """What git may do; nothing secret. Local commands may use no transport at all: nothing that is missing is
         fetched behind our back."""
         allowed = self.access.scheme if network else "none"
-        settings = {
+        return {
             "core.hookspath": os.devnull,
             "core.fsmonitor": "false",
             "core.symlinks": "false",
@@ -225,17 +275,16 @@ class Git:
             "http.lowspeedtime": str(max(1, int(self.deadline_s))),
             "safe.directory": "*" if network and self.access.scheme == "file" else str(repository or self.home),
             "advice.detachedhead": "false",
-            **(self._of_http() if network else {}),
-            **(options or {}),
         }
-        return "".join(map(_line, settings.items()))
 
     def _of_http(self) -> dict[str, str]:
         access, found = self.access, {}
         if access.scheme not in ("http", "https"):
             return {}
         if access.password:
-            pair = base64.b64encode(f"{access.username or 'git'}:{access.password}".encode()).decode()
+            named = re.match(r"[a-z]+://([^@/]+)@", access.url)
+            user = access.username or (named[1] if named else "git")
+            pair = base64.b64encode(f"{user}:{access.password}".encode()).decode()
             origin = re.match(r"[a-z]+://(?:[^@/]*@)?[^/]+/", access.url)
             found[f"http.{origin[0] if origin else access.url}.extraheader"] = f"Authorization: Basic {pair}"
         if access.ca_file is not None:
@@ -243,6 +292,15 @@ class Git:
         if access.proxy:
             found["http.proxy"] = access.proxy
         return found
+
+
+def _commanded(settings: Mapping[str, str]) -> dict[str, str]:
+    """The settings once more, as if they stood in the command: our file ranks below that of a clone, these above it
+    (faults.md E5). Git withholds them from a repository at the other end of a pipe, which the file reaches."""
+    found = {"GIT_CONFIG_COUNT": str(len(settings))}
+    for number, (name, value) in enumerate(settings.items()):
+        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return found
 
 
 def _line(setting: tuple[str, str]) -> str:
@@ -253,6 +311,13 @@ def _line(setting: tuple[str, str]) -> str:
     quoted = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     place = '{} "{}"'.format(section, middle.replace("\\", "\\\\").replace('"', '\\"')) if middle else section
     return f'[{place}]\n\t{key} = "{quoted}"\n'
+
+
+def _retry_after_s(trace: int) -> float:
+    """What the server's last answer that says so asks for, in seconds; 0 for nothing."""
+    size = os.fstat(trace).st_size
+    found = _RETRY_AFTER.findall(os.pread(trace, _LONGEST_TRACE, max(0, size - _LONGEST_TRACE)))
+    return float(found[-1]) if found else 0.0
 
 
 def _in_memory(name: str, content: bytes) -> int:

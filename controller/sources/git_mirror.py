@@ -4,7 +4,7 @@ Owns the clone's folder. A damaged clone is never repaired: another one is fetch
 litter goes with the old one. Knows nothing of signatures and checkouts.
 """
 
-import os
+import contextlib
 import re
 import secrets
 import shutil
@@ -18,7 +18,12 @@ from core import git_refs
 
 _HEAD = "refs/controller/head"
 _MOST_PACKS = 24
-"""So many packs are joined into one: a fetch brings one each."""
+"""A fetch brings one each. With more than these a new clone, which is one pack, is made as soon as what is shown is
+applied; with twice as many there is no waiting for that."""
+_SMALL_BYTES = 64 << 20
+"""Packs that are no larger together are not worth the same for their size."""
+_LITTER = ("objects/pack/tmp_*", "objects/tmp_*", "objects/incoming-*")
+"""What a killed fetch leaves in the clone."""
 
 _Result = TypeVar("_Result")
 
@@ -61,7 +66,7 @@ class Mirror:
             try:
                 found = git_refs.listed(self._git.answer(*words, network=True).decode("utf-8", "replace"))
             except git_command.GitFailed as failed:
-                raise _unavailable(failed) from None
+                raise unavailable(failed) from None
         chosen = git_refs.chosen(ref, found)
         if chosen is None:
             raise errors.ControllerError("RefMissing", f"source.git.ref {ref}: the remote has no such branch or tag")
@@ -80,12 +85,11 @@ class Mirror:
         can answer. Raises `ControllerError("SourceUnavailable")`; a damaged clone is replaced on the way."""
         if self.place.is_dir():
             try:
-                self._fetch(self.place, wanted, since=since if self.has(since) else "", deep=False)
-                self._tidy()
+                self._fetch(self.place, wanted, since=since if since and self.has(since) else "", deep=False)
                 return
             except git_command.GitFailed as failed:
                 if failed.late:
-                    raise _unavailable(failed) from None
+                    raise unavailable(failed) from None
         self.renew(wanted)
 
     def renew(self, wanted: git_refs.Remote) -> None:
@@ -95,20 +99,32 @@ class Mirror:
             self._git.answer("init", "--bare", "--quiet", "--template=", "--", str(beside))
             self._git.answer("config", "remote.origin.url", self._git.access.url, repository=beside)
             self._fetch(beside, wanted, since="", deep=False)
+            (beside / "made-for").write_text(self._purpose(wanted), encoding="ascii")
             old = self._folder / f".old-{secrets.token_hex(8)}"
             if self.place.exists():
                 self.place.rename(old)
             beside.rename(self.place)
         except git_command.GitFailed as failed:
-            raise _unavailable(failed) from None
+            raise unavailable(failed) from None
         except OSError as error:
             raise errors.ControllerError("SourceUnreadable", f"{self.place}: {error.strerror}") from None
         finally:
             self.sweep()
 
+    def is_made_for(self, wanted: git_refs.Remote) -> bool:
+        """Whether the clone was made for just this commit: what it lacks, the remote did not send."""
+        try:
+            return (self.place / "made-for").read_text(encoding="ascii") == self._purpose(wanted)
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _purpose(self, wanted: git_refs.Remote) -> str:
+        return f"{wanted.commit} {self._limit_bytes}"
+
     def sweep(self) -> None:
-        """Remove what killed processes left beside the clone."""
-        for place in self._folder.glob(".*-*"):
+        """Remove what killed processes left in the clone and beside it."""
+        litter = [place for pattern in _LITTER for place in self.place.glob(pattern)]
+        for place in (*self._folder.glob(".*-*"), *litter):
             if place.is_dir():
                 shutil.rmtree(place, ignore_errors=True)
             else:
@@ -123,7 +139,7 @@ class Mirror:
             try:
                 self._fetch(self.place, wanted, since="", deep=True)
             except git_command.GitFailed as failed:
-                raise _unavailable(failed) from None
+                raise unavailable(failed) from None
         if not self.has(ancestor):
             return False
         try:
@@ -138,11 +154,15 @@ class Mirror:
         """What `act` makes of the clone; with a new clone when the old one is damaged (faults.md E1)."""
         try:
             return act(self.place)
-        except git_command.GitFailed:
+        except git_command.GitFailed as failed:
+            if failed.late:
+                raise unavailable(failed) from None
             self.renew(wanted)
         try:
             return act(self.place)
         except git_command.GitFailed as failed:
+            if failed.late:
+                raise unavailable(failed) from None
             raise errors.ControllerError("SourceRefused", f"git cannot read the commit: {failed.said}") from None
 
     def _fetch(self, repository: Path, wanted: git_refs.Remote, *, since: str, deep: bool) -> None:
@@ -160,9 +180,11 @@ class Mirror:
                 words = (*usual, *depth, *size, "origin", f"+{name}:{_HEAD}")
                 self._git.answer(*words, repository=repository, network=True)
             except git_command.GitFailed as failed:
+                if failed.late:
+                    raise
                 failure = failed
                 continue
-            if self._holds(repository, wanted.commit):
+            if self._holds(repository, wanted.object_id):
                 return
         raise failure or git_command.GitFailed(-1, "the remote did not send the commit that it named")
 
@@ -173,18 +195,25 @@ class Mirror:
             return False
         return True
 
-    def _tidy(self) -> None:
-        """Explicitly, in the foreground and rarely: git's own upkeep would run on behind our back (faults.md E8)."""
-        packs = self.place / "objects" / "pack"
+    def tidy(self, wanted: git_refs.Remote, *, history: bool) -> None:
+        """Make a new clone, of one commit, when the old one has grown (faults.md E8). Fetches bring the history
+        between, and git never drops anything from a clone that leaves out large files: repacking would free nothing.
+        To be put off while there is `history` that may be asked for again, and not for ever. A remote that is away then
+        is no failure: the old clone stays."""
+        most = 2 * _MOST_PACKS if history else _MOST_PACKS
         try:
-            count = sum(name.endswith(".pack") for name in os.listdir(packs))
-            if count > _MOST_PACKS:
-                self._git.answer("repack", "-a", "-d", "-q", repository=self.place)
-                self._git.answer("prune", "--expire=now", repository=self.place)
-        except (OSError, git_command.GitFailed):
+            sizes = [pack.stat().st_size for pack in (self.place / "objects" / "pack").glob("*.pack")]
+        except OSError:
             return
+        if len(sizes) > most or sum(sizes) > 2 * max(sizes, default=0) + _SMALL_BYTES:
+            with contextlib.suppress(errors.ControllerError):
+                self.renew(wanted)
 
 
-def _unavailable(failed: git_command.GitFailed) -> errors.ControllerError:
+def unavailable(failed: git_command.GitFailed) -> errors.ControllerError:
+    """Why the remote could not be had, with a way out where there is one."""
     cause = next((words for pattern, words in _CAUSES if pattern.search(failed.said)), "it cannot be reached")
-    return errors.ControllerError("SourceUnavailable", f"source.git.url: {cause} ({failed.said})")
+    later = f"; it asks for {failed.retry_after_s:g} s of patience" if failed.retry_after_s else ""
+    error = errors.ControllerError("SourceUnavailable", f"source.git.url: {cause} ({failed.said}){later}")
+    error.retry_after_s = failed.retry_after_s
+    return error

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller import errors, scratch, settings_sections
+from controller import errors, output, scratch, settings_sections
 from controller.sources import git_command
 from core import git_refs
 
@@ -37,7 +37,24 @@ def require(
         try:
             git.answer(*words, repository=repository, options=options, environment=environment)
         except git_command.GitFailed as failed:
+            if failed.late:
+                raise
             raise _untrusted(wanted, _words(failed)) from None
+    if tag:
+        _require_name(git, repository, wanted)
+
+
+def _require_name(git: git_command.Git, repository: Path, wanted: git_refs.Remote) -> None:
+    """The name is signed with the tag: whoever may push, but has no key, must not show a signed tag under another name,
+    such as an old or a nightly one under that of the newest version. A tag that is configured by its id has no other
+    name."""
+    if not wanted.name.startswith("refs/tags/"):
+        return
+    content = git.answer("cat-file", "tag", wanted.object_id, repository=repository)
+    head = content.partition(b"\n\n")[0].decode("utf-8", "replace").splitlines()
+    signed = next((line.removeprefix("tag ") for line in head if line.startswith("tag ")), "")
+    if signed != wanted.name.removeprefix("refs/tags/"):
+        raise _untrusted(wanted, f"what is signed is the tag {output.clean(signed)}, shown here under another name")
 
 
 @contextlib.contextmanager

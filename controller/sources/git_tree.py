@@ -8,6 +8,7 @@ written beside and renamed, named by its tree, and never changed afterwards.
 import os
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from controller.sources import git_command
 _PLAIN, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
 _OLD_PLAIN = "100664"
 _CHUNK = 1 << 20
+_POINTER = b"version https://git-lfs.github.com/spec/"
+_LONGEST_POINTER = 1024
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -50,30 +53,69 @@ class Listing:
 
 def listing(git: git_command.Git, repository: Path, tree: str, caps: Caps) -> Listing:
     """What is in a tree. Raises `ControllerError("SourceRefused")` that names the path."""
-    answer = git.answer("ls-tree", "-r", "-l", "-z", "--full-tree", tree, repository=repository)
     files: list[File] = []
     left_out: list[str] = []
     names: dict[str, str] = {}
     total = 0
-    for record in answer.split(b"\0")[:-1]:
-        facts, _, raw = record.partition(b"\t")
-        mode, _, object_id, size = facts.decode("ascii").split()
-        path = _checked(raw)
-        if mode in (_LINK, _SUBMODULE):
-            left_out.append(path)
-            continue
-        twin = names.setdefault(path.casefold(), path)
-        if twin != path:
-            raise _refused(path, f"differs from {output.clean(twin)} only by upper and lower case")
-        total += int(size)
-        if int(size) > caps.max_file_bytes:
-            raise _refused(path, f"is larger than source.git.max_file_bytes ({caps.max_file_bytes} bytes)")
-        if total > caps.max_bytes:
-            raise _refused(path, f"and what comes before it is more than source.git.max_bytes ({caps.max_bytes} bytes)")
-        if len(files) >= caps.max_files:
-            raise _refused(path, f"is one more than source.git.max_files ({caps.max_files})")
-        files.append(File(path, object_id, mode == _PROGRAM))
+    words = ("ls-tree", "-r", "-l", "-z", "--full-tree", tree)
+    with git.stream(*words, repository=repository) as answer:
+        for record in _records(answer):
+            facts, _, raw = record.partition(b"\t")
+            mode, _, object_id, size = facts.decode("ascii").split()
+            path = _checked(raw)
+            _require_no_twin(path, names)
+            if mode in (_LINK, _SUBMODULE):
+                left_out.append(path)
+                continue
+            total += int(size)
+            _require_small(path, int(size), total, caps)
+            if len(files) >= caps.max_files:
+                raise _refused(path, f"is one more than source.git.max_files ({caps.max_files})")
+            files.append(File(path, object_id, mode == _PROGRAM))
     return Listing(tuple(files), tuple(left_out))
+
+
+def withheld(git: git_command.Git, repository: Path, tree: str) -> str:
+    """The path of the first file whose content the clone does not hold, "" for none: in a new clone it is larger than
+    what was asked for. Raises `GitFailed`."""
+    words = ("rev-list", "--objects", "--missing=print", "--no-object-names", tree)
+    with git.stream(*words, repository=repository) as answer:
+        missing = {line[1:].strip() for line in answer if line.startswith(b"?")}
+    with git.stream("ls-tree", "-r", "-z", "--full-tree", tree, repository=repository) as answer:
+        found = [
+            raw for facts, _, raw in (one.partition(b"\t") for one in _records(answer)) if _id_of(facts) in missing
+        ]
+    return _checked(found[0]) if found else ""
+
+
+def _id_of(facts: bytes) -> bytes:
+    """``mode type id``: the last of them."""
+    return facts.rpartition(b" ")[2]
+
+
+def _records(answer: IO[bytes]) -> Iterator[bytes]:
+    """What stands between NULs, as it comes: a tree may have a million files."""
+    rest = b""
+    while chunk := answer.read(_CHUNK):
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from whole
+
+
+def _require_no_twin(path: str, names: dict[str, str]) -> None:
+    """Folders have twins too. `names` is what was seen, by its lower case."""
+    place = path
+    while place and names.setdefault(place.casefold(), place) == place:
+        place = place.rpartition("/")[0]
+    if place:
+        twin = output.clean(names[place.casefold()])
+        raise _refused(path, f"differs from {twin} only by upper and lower case")
+
+
+def _require_small(path: str, size: int, total: int, caps: Caps) -> None:
+    if size > caps.max_file_bytes:
+        raise _refused(path, f"is larger than source.git.max_file_bytes ({caps.max_file_bytes} bytes)")
+    if total > caps.max_bytes:
+        raise _refused(path, f"and what comes before it is more than source.git.max_bytes ({caps.max_bytes} bytes)")
 
 
 def _checked(raw: bytes) -> str:
@@ -83,7 +125,9 @@ def _checked(raw: bytes) -> str:
     except UnicodeDecodeError:
         raise _refused(raw.decode("utf-8", "backslashreplace"), "is no UTF-8") from None
     for part in path.split("/"):
-        lower = part.lower().rstrip(". ")
+        # As file systems that ignore case, invisible letters, or what follows a colon would read it.
+        seen = "".join(letter for letter in part if unicodedata.category(letter) != "Cf")
+        lower = seen.casefold().partition(":")[0].rstrip(". ")
         if part in ("", ".", "..") or lower == ".git" or lower.startswith("git~"):
             raise _refused(path, "has a name that git keeps for itself")
         if any(ord(character) < 32 or ord(character) == 127 for character in part):
@@ -104,6 +148,7 @@ def extracted(git: git_command.Git, repository: Path, found: Listing, into: Path
         given = "".join(f"{file.object_id}\n" for file in found.files).encode()
         with git.stream("cat-file", "--batch", repository=repository, given=given) as answer:
             for file in found.files:
+                git.check()
                 _write(answer, file, beside)
         _mark(into).write_text(_boot(), encoding="ascii")
         beside.rename(into)
@@ -127,6 +172,8 @@ def _write(answer: IO[bytes], file: File, folder: Path) -> None:
             chunk = answer.read(min(left, _CHUNK))
             if not chunk:
                 raise git_command.GitFailed(-1, f"the object of {output.clean(file.path)} ends early")
+            if left <= _LONGEST_POINTER and chunk.startswith(_POINTER):
+                raise _refused(file.path, "is a pointer of git-lfs; its content is not in the repository")
             target.write(chunk)
             left -= len(chunk)
         os.fchmod(target.fileno(), 0o755 if file.executable else 0o644)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from controller import clock
+from controller import clock, docker
 from tests.fakes import command, registries
+from tests.fakes import engine as engines
 from tests.fakes.command import Shop
 from tests.fakes.gateway import Watcher
 
@@ -190,3 +191,25 @@ def test_h10_a_rollback_while_the_registry_is_down_says_what_it_did_not_see(tmp_
 def newest(registry: registries.Registry) -> str:
     """The digest of what the tag stands for."""
     return registries.digest_of(registry.manifests["shop/catalog-list", "v1"][1])
+
+
+def test_gw3_a_rollback_asks_and_provisions_the_stack_that_the_manifest_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No setting names the project, and the source is gone: the record knows it. What fails there is held already."""
+    played = engines.Engine()
+    monkeypatch.setattr(docker, "Engine", lambda **_: played)
+    compose = tmp_path / "compose.yml"
+    compose.touch()
+    stack = {"CONTROLLER_STACK__COMPOSE_FILES": str(compose), "CONTROLLER_STACK__CONFIG_DIR_ON_HOST": "config"}
+    shop = Shop(tmp_path)
+    assert shop.reconcile("--skip-images", environment=stack).code == 0
+    shop.edit("catalog", "resources.yml", "catalog-pictures", "catalog-photos")
+    assert shop.reconcile("--skip-images", environment=stack).code == 0
+    shutil.move(shop.source, tmp_path / "away")
+    played.outcomes.extend([docker.RunOutcome(1, ("no",))] * 2)  # the first one is tried again
+    assert shop.run("rollback", "--config-dir", shop.config, environment=stack).code == 81
+    shutil.move(tmp_path / "away", shop.source)
+    assert shop.reconcile("--skip-images", environment=stack).code == 77
+    assert shop.run("rollback", "--config-dir", shop.config, environment=stack).code == 0
+    assert [one.project for one in played.runs] == ["shop"] * 5

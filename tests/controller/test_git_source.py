@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from controller import errors, settings_sections
-from controller.sources import git
+from controller.sources import git, git_mirror
+from core import git_refs
 from tests.fakes import git_server, tools
 
 
@@ -617,12 +618,24 @@ def test_e6_links_and_submodules_are_left_out_and_told(place: Place) -> None:
     assert "app/link" not in _content(found)
 
 
-@pytest.mark.parametrize("path", ["app/.GIT/config", "git~1/x", "app/A.txt", "app/a\\rb", "app/a\\nb"], ids=repr)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "app/.GIT/config",
+        "git~1/x",
+        "x/.git::$INDEX_ALLOCATION/y",
+        "x/.g\\342\\200\\214it/config",
+        "app/A.txt",
+        "app/a\\rb",
+        "app/a\\nb",
+    ],
+    ids=repr,
+)
 def test_e6_a_name_that_two_systems_read_differently_is_refused(place: Place, path: str) -> None:
     _plumb(place, ("100644", path))
     refused = place.refused()
     assert refused.reason == "SourceRefused"
-    assert path.rpartition("/")[2].partition("\\")[0].lower()[:4] in refused.message.lower()
+    assert path.partition("\\")[0].lower()[:8] in refused.message.lower()
     assert not list((place.folder / "state").glob("*/checkouts/*"))
 
 
@@ -640,6 +653,9 @@ def test_e6_a_file_that_is_too_large_is_not_even_fetched(place: Place) -> None:
     place.author.publish()
     refused = place.refused(max_file_bytes=100_000)
     assert refused.reason == "SourceRefused"
+    assert "app/large is larger than source.git.max_file_bytes" in refused.message
+    assert place.refused(max_file_bytes=100_000).message == refused.message
+    assert "fetch" not in place.calls, "what is refused is not cloned again at every look"
     assert sum(file.stat().st_size for file in place.mirror.rglob("*") if file.is_file()) < 1_000_000
 
 
@@ -678,3 +694,165 @@ def test_ssh_is_started_with_nothing_but_what_the_settings_say(place: Place, tmp
 
 def test_a_file_address_works_offline(place: Place) -> None:
     assert place.fetch(url=f"file://{place.author.bare}").commit
+
+
+def test_e6_folders_have_twins_too(place: Place) -> None:
+    _plumb(place, ("100644", "App/b.txt"))
+    refused = place.refused()
+    assert refused.reason == "SourceRefused"
+    assert "App only by upper and lower case" in refused.message
+
+
+def test_e6_a_limit_that_is_raised_later_lets_the_file_in(place: Place) -> None:
+    (place.author.folder / "app" / "large").write_bytes(os.urandom(300_000))
+    place.author.publish()
+    assert place.refused(max_file_bytes=100_000).reason == "SourceRefused"
+    assert (place.fetch(max_file_bytes=1_000_000).root / "app" / "large").stat().st_size == 300_000
+
+
+def test_e6_a_pointer_of_lfs_is_refused(place: Place) -> None:
+    (place.author.folder / "app" / "model.bin").write_text(
+        f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 5\n"
+    )
+    place.author.publish()
+    refused = place.refused()
+    assert refused.reason == "SourceRefused"
+    assert "app/model.bin" in refused.message
+
+
+def test_e6_more_files_than_allowed_end_the_listing(place: Place) -> None:
+    """At the first one too many, whatever comes after it, and without another clone."""
+    _plumb(place, *(("100644", f"many/{number:06}") for number in range(20_000)))
+    refused = place.refused(max_files=10)
+    assert "max_files" in refused.message
+    assert place.calls.count("fetch") == 1
+
+
+def test_e1_litter_inside_of_the_clone_is_removed(place: Place) -> None:
+    first = place.fetch()
+    litter = place.mirror / "objects" / "pack" / "tmp_pack_killed"
+    litter.write_bytes(b"x" * 1000)
+    (place.author.folder / "app" / "a.txt").write_text("two\n")
+    place.author.publish()
+    place.fetch(first.commit)
+    assert not litter.exists()
+
+
+def test_e2_the_deadline_is_one_for_the_whole_look(place: Place) -> None:
+    """A remote that answers, and then never sends the pack, is asked once."""
+    place.server.faults.silent_packs, place.deadline_s = True, 1.0
+    refused = place.refused()
+    assert refused.reason == "SourceUnavailable"
+    assert place.calls.count("fetch") == 1
+
+
+def test_e2_a_slow_disk_is_late_and_not_refused(place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor does it cause another clone."""
+    stub = tmp_path / "bin" / "git"
+    stub.parent.mkdir()
+    stub.write_text(
+        f'#!/bin/sh\nfor word; do [ "$word" = --batch ] && sleep 60; done\nexec {shutil.which("git")} "$@"\n'
+    )
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
+    place.deadline_s = 1.5
+    assert place.refused().reason == "SourceUnavailable"
+    assert place.calls.count("fetch") == 1
+
+
+def test_e2_what_a_server_asks_for_is_told(place: Place) -> None:
+    place.server.faults.status, place.server.faults.retry_after = 429, "17"
+    refused = place.refused()
+    assert refused.retry_after_s == 17
+    assert "17 s" in refused.message
+    place.server.faults.retry_after = "nonsense"
+    assert place.refused().retry_after_s == 0
+
+
+def test_a_signed_tag_counts_under_its_own_name_only(place: Place) -> None:
+    """Whoever may push, but has no key, shows a signed nightly as the newest version."""
+    place.author.tag("nightly", sign=True)
+    place.author.git("push", "--quiet", "origin", "refs/tags/nightly:refs/tags/v9.9.9")
+    refused = place.refused(ref="semver:*", **_trusting(place, "tag"))
+    assert refused.reason == "SourceUntrusted"
+    assert "nightly" in refused.message
+    place.author.push("nightly")
+    assert place.fetch(ref="nightly", **_trusting(place, "tag")).commit
+
+
+def test_a_tag_at_a_commit_that_is_known_needs_no_new_clone(place: Place) -> None:
+    commit = place.fetch().commit
+    place.author.tag("v1.0.0", sign=True)
+    place.author.push("v1.0.0")
+    assert place.fetch(commit, ref="v1.0.0", **_trusting(place, "tag")).commit == commit
+    assert "init" not in place.calls
+
+
+def test_the_user_may_stand_in_the_address(place: Place, tmp_path: Path) -> None:
+    with git_server.serving(tmp_path / "remote", user="me", password="c4n4ry-secret") as server:
+        url = server.url("shop.git").replace("http://", "http://me@")
+        assert place.fetch(url=url, password="c4n4ry-secret").commit
+
+
+def test_e5_settings_of_a_clone_do_not_outrank_ours(place: Place, tmp_path: Path) -> None:
+    place.fetch()
+    hook = tmp_path / "hooks" / "reference-transaction"
+    hook.parent.mkdir()
+    hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/sentinel\n")
+    hook.chmod(0o755)
+    with (place.mirror / "config").open("a") as config:
+        config.write(f"[core]\n\thooksPath = {hook.parent}\n")
+    (place.author.folder / "app" / "a.txt").write_text("two\n")
+    place.author.publish()
+    place.fetch()
+    assert not (tmp_path / "sentinel").exists()
+
+
+def test_p9_another_address_leaves_nothing_of_the_first(place: Place) -> None:
+    place.fetch()
+    place.fetch(url=f"file://{place.author.bare}")
+    assert len(list((place.folder / "state").iterdir())) == 1
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_e8_the_clone_of_a_source_that_is_applied_stays_small(
+    place: Place, monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    """Commits of 100 kB, each a descendant of the one that was applied before; without an idle look as well."""
+    monkeypatch.setattr(git_mirror, "_MOST_PACKS", 5)
+    highest = place.fetch().commit
+    for _ in range(25):
+        (place.author.folder / "app" / "large").write_bytes(os.urandom(100_000))
+        place.author.publish()
+        highest = place.fetch(highest).commit
+        if idle:
+            assert place.fetch(highest).commit == highest
+    packs = [pack.stat().st_size for pack in (place.mirror / "objects" / "pack").glob("*.pack")]
+    assert len(packs) <= (6 if idle else 11)
+    assert sum(packs) <= (700_000 if idle else 1_200_000)
+
+
+def test_e8_one_large_change_after_another_is_not_kept(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few packs can be too much as well."""
+    monkeypatch.setattr(git_mirror, "_SMALL_BYTES", 0)
+    highest = place.fetch().commit
+    for _ in range(6):
+        (place.author.folder / "app" / "large").write_bytes(os.urandom(300_000))
+        place.author.publish()
+        highest = place.fetch(highest).commit
+    assert sum(pack.stat().st_size for pack in (place.mirror / "objects" / "pack").glob("*.pack")) < 700_000
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host.example/team/shop.git",
+        "https://me@host.example:8443/shop.git",
+        "ssh://git@host.example:2222/~me/shop.git",
+        "git@host.example:team/shop.git",
+        "git@host.example:/srv/git/shop.git",
+        "file:///srv/git/shop.git",
+    ],
+)
+def test_an_address_that_people_write_is_taken(url: str) -> None:
+    assert git_refs.url_problem(url, credentials=False) == ""

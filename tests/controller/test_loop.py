@@ -2,7 +2,7 @@
 
 import pytest
 
-from controller import cancellation, errors, runs
+from controller import cancellation, errors, report, runs
 from tests.fakes import loops
 
 
@@ -29,6 +29,14 @@ def test_c3_a_failure_that_may_pass_is_tried_again_with_growing_waits() -> None:
     stage.worker.answers = [loops.bad()]
     stage.run(400)
     assert stage.moments == [0.0, 5.0, 15.0, 35.0, 75.0, 155.0, 315.0]
+
+
+def test_e2_a_remote_that_asks_for_patience_gets_it_up_to_a_bound() -> None:
+    for asked_s, moments in ((100.0, [0.0, 100.0, 200.0]), (1e9, [0.0])):
+        stage = loops.Stage()
+        stage.worker.answers = [report.Report("SourceUnavailable", "busy", retry_after_s=asked_s)]
+        stage.run(250)
+        assert stage.moments == moments
 
 
 def test_c4_success_begins_the_waits_anew() -> None:

@@ -1,12 +1,13 @@
 """H10: the images of an earlier set, asked for over HTTP and in an engine in memory (contract.md section 5)."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
-from controller import docker, errors, pinned_images, registry, settings, world
+from controller import clock, docker, errors, pinned_images, registry, settings, state, status, target, world
 from core import actions, desired, digest, image_inputs, image_work, items, record
 from tests.fakes import engine as engines
 from tests.fakes import registries
@@ -173,3 +174,51 @@ def test_h10_another_name_of_the_same_image_in_the_engine_counts(place: Place) -
     place.engine.local[image.id] = replace(image, repo_digests=(f"registry:5010/list@{GONE}",))
     place.images = {"a": f"registry:5010/list:v1@{GONE}"}
     assert needs(place.see()) == [(image_work.Need.PUSH, True)]
+
+
+def test_gw14_after_a_rollback_the_live_images_are_those_that_the_documents_name(place: Place) -> None:
+    """The record keeps what was made last; nobody is asked."""
+    older, newest = digest.of_parts(("older",)), digest.of_parts(("newest",))
+    place.images = {"list": f"registry:5010/list:v1@{older}", "plain": "nginx:1"}
+    target = f"{place.fake.address}/list:v1"
+    known = record.Record(
+        images=(image_inputs.ImageRecord("list", "registry:5010/list:v1", target, "sha256:input", newest),)
+    )
+    parts = [record.AppliedItem(item, "entry") for item in place.wanted.items.values()]
+    assert place.side.live(parts, known) == (
+        image_inputs.ImageRecord("list", "registry:5010/list:v1", target, "", older),
+    )
+    assert place.engine.calls == []
+
+
+def test_gw14_status_shows_the_images_of_the_live_set(tmp_path: Path) -> None:
+    """By the real record: revision 1, then 2, then back to 1."""
+    image = "registry:5010/list:v1"
+    digests = {number: digest.of_parts((number,)) for number in "12"}
+    (tmp_path / "config").mkdir()
+    chosen = settings.load(None, {("config_dir",): str(tmp_path / "config"), ("registry", "runtime"): "registry:5010"})
+    with (
+        target.Target(chosen) as opened,
+        contextlib.closing(state.State(opened.state_dir, now=clock.Clock().utc)) as store,
+    ):
+        for number in "121":
+            text = f"list:\n  image: {image}@{digests[number]}\n"
+            item = items.Item(items.ItemKey(items.Kind.FUNCTION, "list"), digest.of_value(text), text, 1)
+            made = image_inputs.ImageRecord("list", image, image, "sha256:input", digests["2"])
+            store.record_success(
+                state.Success(
+                    revision=number,
+                    generation=1,
+                    desired_digest=number,
+                    document_digests={items.Document.FUNCTIONS: number},
+                    items=(record.AppliedItem(item, "entry"),),
+                    pass_digest="",
+                    newest_mtime_s=0,
+                    conditions={},
+                    reason="",
+                    message="",
+                    images=(made,),
+                )
+            )
+        (shown,) = status.payload(opened)["images"]
+    assert shown == {"function": "list", "image": image, "digest": digests["1"], "input_digest": ""}

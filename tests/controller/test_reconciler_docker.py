@@ -19,7 +19,7 @@ from tests.fakes.stories import (
     go_back,
     with_docker,
 )
-from tests.fakes.world import Place, World, function, revision
+from tests.fakes.world import Place, World, function, revision, table
 
 FUNCTION = items.ItemKey(items.Kind.FUNCTION, "a")
 DOCKER_STACK = stack.Stack("p", (stack.Service("gateway", "esb-gateway-docker:v1", "v1"),), source="project p")
@@ -299,3 +299,69 @@ def test_no_cache_builds_everything_once_more() -> None:
     ended = reconciler.reconcile_once(world, replace(REQUEST, allowed=policy.Permissions(rebuild=True)))
     assert not ended.failed
     assert kinds(world) == ["Build", "Push", "Confirm"]
+
+
+def two_revisions_of_a_stack() -> Place:
+    """Two revisions that differ in a table, and require a stack of docker; the manifest names its project."""
+    place = with_docker()
+    place.source.project = "shop"
+    place.source.requirement = compatibility.Requirement("1.0", "docker", "v1")
+    place.docker.running = DOCKER_STACK
+    converged(place)
+    place.source.revision, place.source.parts = revision(2), (*place.source.parts, table("u"))
+    converged(place)
+    place.source.broken = errors.ControllerError("SourceMissing", "gone")
+    return place
+
+
+def test_gw3_a_rollback_runs_the_provisioner_of_the_project_that_the_manifest_named() -> None:
+    place = two_revisions_of_a_stack()
+    ended = go_back(World(place))
+    assert (ended.reason, place.docker.projects) == (outcomes.Outcome.ROLLED_BACK, ["shop"] * 3)
+    assert not [note for note in ended.notes if note.startswith("NoStack")]
+    assert [(known.project, known.requirement) for known in place.store.applied_sets()] == [
+        ("shop", compatibility.Requirement("1.0", "docker", "v1"))
+    ] * 2
+
+
+def test_gw3_a_rollback_without_a_stack_says_so() -> None:
+    place = converged(after_changed_code())
+    assert [note for note in go_back(World(place)).notes if note.startswith("NoStack")]
+
+
+def test_h8_a_rollback_to_what_the_running_stack_cannot_take_is_76_and_changes_nothing() -> None:
+    """Before anything is written: contract.md sections 6 and 9. What is refused holds nothing either."""
+    place = two_revisions_of_a_stack()
+    place.docker.running = CONTAINERD_STACK
+    shown, world = dict(place.disk.shown), World(place)
+    ended = go_back(world)
+    assert (ended.reason, ended.exit_code, world.performed) == ("StackIncompatible", 76, [])
+    assert (dict(place.disk.shown), place.store.load(with_items=False).holds) == (shown, ())
+    assert not {"hold", "begin"} & set(world.calls)
+
+
+def test_h8_a_rollback_is_judged_by_what_the_earlier_set_required() -> None:
+    """The live revision may be there because the stack was exchanged."""
+    place = two_revisions_of_a_stack()
+    place.source.broken, place.source.revision = None, revision(3)
+    place.source.parts = (*place.source.parts[:-1], table("v"))
+    place.source.requirement = compatibility.Requirement("1.0", "containerd", "v1")
+    place.docker.running = CONTAINERD_STACK
+    converged(place)
+    assert go_back(World(place)).exit_code == 76
+
+
+def test_gw3_a_rollback_that_ends_with_81_is_not_undone_by_the_next_pass() -> None:
+    place = two_revisions_of_a_stack()
+    place.docker.refusing[actions.Provision] = errors.ControllerError("ProvisionerFailed", "exited with 1")
+    world = World(place)
+    assert go_back(world).exit_code == 81
+    assert world.calls.index("hold") < world.calls.index("begin") < world.calls.index("perform")
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == [revision(2)]
+    place.source.broken = None
+    place.docker.refusing.clear()
+    after = World(place)
+    assert (converge(after).reason, after.performed) == ("Held", [])
+    assert not go_back(World(place)).failed
+    assert table("u").key not in place.disk.shown
+    assert [hold.revision for hold in place.store.load(with_items=False).holds] == [revision(2)]

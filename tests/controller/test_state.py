@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import history, state, state_rows
-from core import items, record
+from core import compatibility, items, record
 from tests.fakes.records import FakeClock, condition, failure, parts, success
 from tests.fakes.state import MemoryState
 
@@ -57,6 +57,15 @@ def test_a_success_comes_back(either: AnyState, now: FakeClock) -> None:
     assert either.events() == (
         state.EventRow(1, "Added", "function hello", "from entry", "sha256:1", "2026-02-20T07:05:04Z"),
     )
+
+
+def test_gw3_what_a_set_says_of_the_stack_comes_back(either: AnyState) -> None:
+    """A rollback has no manifest to read. A success that names no project leaves the one before."""
+    required = compatibility.Requirement("1.0", "docker", "v1")
+    either.record_success(replace(success(), project="shop", requirement=required))
+    either.record_success(success("2"))
+    assert [(known.project, known.requirement) for known in either.applied_sets()] == [("", None), ("shop", required)]
+    assert either.load(with_items=False).project == "shop"
 
 
 def test_the_last_sets_with_different_documents_are_kept(either: AnyState) -> None:

@@ -93,3 +93,31 @@ def test_h10_what_nobody_has_is_lost_and_told_with_all_its_functions() -> None:
         f"neither the registry nor the engine has {OURS} (functions f0, f1); "
         f"nor registry:5010/b:1@{OTHER} (function f2)"
     )
+
+
+LIST = "registry:5010/shop/list:v1"
+HOST_LIST = "127.0.0.1:5010/shop/list:v1"
+
+
+def made(function: str, digest: str, image: str = LIST, target: str = HOST_LIST) -> image_inputs.ImageRecord:
+    """What the record keeps of an image that was made here."""
+    return image_inputs.ImageRecord(function, image, target, "input", digest)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ((made("f0", DIGEST),), (made("f0", DIGEST),)),
+        ((made("f0", OTHER),), (image_inputs.ImageRecord("f0", LIST, HOST_LIST, "", DIGEST),)),
+        ((made("gone", OTHER),), (image_inputs.ImageRecord("f0", LIST, HOST_LIST, "", DIGEST),)),
+        (
+            (made("f1", OTHER, "x:1", "x:1"),),
+            (made("f1", OTHER, "x:1", "x:1"), image_inputs.ImageRecord("f0", LIST, HOST_LIST, "", DIGEST)),
+        ),
+    ],
+    ids=["as made", "rolled back", "of another set", "not pinned"],
+)
+def test_gw14_what_a_live_set_names_counts_and_not_what_was_made_last(
+    recorded: tuple[image_inputs.ImageRecord, ...], expected: tuple[image_inputs.ImageRecord, ...]
+) -> None:
+    assert pinned.live(recorded, pins(OURS, "x:1"), {"f0", "f1"}) == expected

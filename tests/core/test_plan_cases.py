@@ -81,7 +81,7 @@ def _situation(case: dict[str, Any]) -> situations.Situation:
     provisioned = case.get("provisioned", "")
     if provisioned == "wanted":
         provisioned = plan.resources_digest(
-            diff.Diff((), tuple(record.AppliedItem(item, "entry-1") for item in wanted))
+            diff.Diff((), tuple(record.AppliedItem(item, "entry-1") for item in wanted)), ""
         )
     layout = observed.Presence(case.get("layout", "link"))
     state = observed.DocumentState(layout if visible else observed.Presence.MISSING, "", 1, case.get("obstacle", ""))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import image_inputs, serving
+from core import image_inputs, pinned, references, serving
 
 IMAGE = image_inputs.ImageRecord("f", "registry:5010/f:1", "127.0.0.1:5010/f:1", "sha256:input", "sha256:new")
 
@@ -25,3 +25,13 @@ IMAGE = image_inputs.ImageRecord("f", "registry:5010/f:1", "127.0.0.1:5010/f:1",
 )
 def test_gw14_what_runs_beside_what_is_applied(workers: tuple[serving.Worker, ...], expected: serving.Serving) -> None:
     assert serving.judge([IMAGE], workers) == expected
+
+
+def test_gw14_after_a_rollback_the_workers_of_the_older_image_are_the_current_ones() -> None:
+    """The record keeps the image that was made last; the live set names the one before."""
+    names = references.Registries("registry:5010", "127.0.0.1:5010")
+    older = "sha256:" + "0" * 64
+    found = pinned.pins([pinned.Published("f", "entry", f"registry:5010/f:1@{older}")], names, [IMAGE])
+    shown = pinned.live([IMAGE], found, {"f"})
+    for digest, expected in ((older, serving.Serving(applied=("f",))), (IMAGE.digest, serving.Serving(older=("f",)))):
+        assert serving.judge(shown, [serving.Worker(f"registry:5010/f@{digest}")]) == expected

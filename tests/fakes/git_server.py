@@ -17,12 +17,15 @@ from typing import Any
 
 class Faults:
     """What the server does instead of answering. `status` answers with a number, `location` redirects there, `silent`
-    never answers, `cut` sends only so many bytes of a body, `slow` one byte a tenth of a second."""
+    never answers, `silent_packs` answers what it has and never sends it, `cut` sends only so many bytes of a body,
+    `slow` one byte a tenth of a second. `retry_after` goes with a status."""
 
     def __init__(self) -> None:
         self.status: int | None = None
         self.location = ""
         self.silent = False
+        self.silent_packs = False
+        self.retry_after = ""
         self.cut: int | None = None
         self.slow = False
 
@@ -94,7 +97,7 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         owner, faults = self.server_of, self.server_of.faults
         owner.requests.append(f"{self.command} {self.path}")
         owner.authorizations.append(self.headers.get("Authorization", ""))
-        if faults.silent:
+        if faults.silent or (faults.silent_packs and b"command=fetch" in body):
             owner.closing.wait(60)
             self.close_connection = True
         elif faults.status is not None or not owner.is_welcome(self.headers.get("Authorization")):
@@ -108,6 +111,8 @@ class _Backend(http.server.BaseHTTPRequestHandler):
             self.send_header("WWW-Authenticate", 'Basic realm="git"')
         if self.server_of.faults.location:
             self.send_header("Location", self.server_of.faults.location + self.path)
+        if self.server_of.faults.retry_after:
+            self.send_header("Retry-After", self.server_of.faults.retry_after)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

@@ -60,9 +60,9 @@ class MemoryState:
         self._check()
         return tuple(reversed(self._events))[:limit]
 
-    def record_attempt(self, revision: str) -> None:
+    def record_attempt(self, revision: str, intended: tuple[record.Intended, ...] = ()) -> None:
         """See `State`."""
-        self._change(remembered.after_attempt(self._stored, revision))
+        self._change(remembered.after_attempt(self._stored, revision, intended))
 
     def record_success(self, success: Success) -> None:
         """See `State`."""

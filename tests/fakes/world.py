@@ -72,6 +72,7 @@ class Source:
     parts: tuple[items.Item, ...] = (function("a"), function("b"), route("/a", "a"))
     missing_secrets: tuple[str, ...] = ()
     requirement: compatibility.Requirement | None = None
+    project: str = ""
     builds: tuple[tuple[str, str], ...] = ()
     code: dict[str, int] = field(default_factory=dict)
     broken: errors.ControllerError | None = None
@@ -115,10 +116,12 @@ class Docker:
     running: stack.Stack = stack.NOT_CONFIGURED
     reachable: bool = True
     provisioner: bool = False
+    where: str = "project p, here"
     obstacle: notices.Blocker | None = None
     builds: list[str] = field(default_factory=list)
     pushes: list[str] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
+    projects: list[str] = field(default_factory=list)
     refusing: dict[type[actions.Action], errors.ControllerError] = field(default_factory=dict)
 
     def look(self, wanted: image_inputs.ImageInput) -> image_inputs.ImageLook:
@@ -188,6 +191,8 @@ class World:
         self._memory = _Memory(place.store)
         self._stop = stop
         self._held = False
+        self._project = ""
+        self._required: compatibility.Requirement | None = None
 
     @contextmanager
     def _call(self, name: str) -> Iterator[None]:
@@ -243,11 +248,12 @@ class World:
             source = self.place.source
             if source.broken is not None:
                 raise source.broken
-            return Fetched(source.revision, "rules", source.requirement, source.missing_secrets)
+            return Fetched(source.revision, "rules", source.requirement, source.missing_secrets, project=source.project)
 
     def probe(self, fetched: Fetched, *, images: bool) -> stack.Stack:
         """See `controller.world.World`."""
         with self._call("probe"):
+            self._project, self._required = fetched.project, fetched.requirement
             return self.place.docker.running
 
     def images_unmoved(self, remembered: record.Record) -> bool:
@@ -264,11 +270,15 @@ class World:
             self._memory.note_stack(self._statements(), remembered)
 
     def _statements(self) -> Mapping[str, conditions.Statement]:
-        return conditions.of_stack(self.place.source.requirement, self.place.docker.running, strict=False)
+        return conditions.of_stack(self._required, self.place.docker.running, strict=False)
 
     def provisions(self) -> bool:
         """See `controller.world.World`."""
         return self.place.docker.provisioner
+
+    def provisions_where(self) -> str:
+        """See `controller.world.World`."""
+        return self.place.docker.where if self.place.docker.provisioner else ""
 
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
         """See `controller.world.World`."""
@@ -315,11 +325,11 @@ class World:
             pass
         yield
 
-    def begin(self, revision: str) -> None:
+    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
         """See `controller.world.World`."""
         assert self._held, "only the owner of the lock writes"
         with self._call("begin"):
-            self._memory.attempt(revision)
+            self._memory.attempt(revision, intended)
 
     def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         """See `controller.world.World`."""
@@ -346,6 +356,7 @@ class World:
                     docker.push(work)
             case actions.Provision(resources_digest):
                 docker.runs.append(resources_digest)
+                docker.projects.append(self._project)
                 self._memory.provisioned(resources_digest)
             case _:
                 return self._write(action, remembered)
@@ -378,19 +389,25 @@ class World:
         return Acted(disk.generation, disk.newest_mtime_s, disk.digests)
 
     def _show_resources(self, document: bytes) -> None:
-        """The wanted resources, recognised by their document, beside the functions and routes that are shown."""
+        """The wanted resources (the source's, or those of an earlier set), recognised by their document, beside the
+        functions and routes that are shown."""
         disk = self.place.disk
         kept = {key: item for key, item in disk.shown.items() if key.kind.document is not items.Document.RESOURCES}
-        wanted = [part for part in self.place.source.parts if part.key.kind.document is items.Document.RESOURCES]
-        disk.shown = {**kept, **{part.key: part for part in wanted}}
-        assert disk.documents[items.Document.RESOURCES] == document
+        store = self.place.store
+        earlier = [[part.item for part in store.applied_items(known.id)] for known in store.applied_sets()]
+        for parts in (self.place.source.parts, *earlier):
+            wanted = {part.key: part for part in parts if part.key.kind.document is items.Document.RESOURCES}
+            disk.shown = {**kept, **wanted}
+            if disk.documents[items.Document.RESOURCES] == document:
+                return
+        raise AssertionError("resources that nobody asked for")
 
     def succeed(self, success: Success) -> bool:
         """See `controller.world.World`."""
         assert self._held, "only the owner of the lock writes"
         with self._call("succeed"):
             if self.recordable:
-                self._memory.succeed(replace(success, base_tag="", stack=self._statements()))
+                self._memory.succeed(replace(success, base_tag="", stack=self._statements(), project=self._project))
             return self.recordable
 
     def fail(self, failure: Failure) -> None:
@@ -407,6 +424,12 @@ class World:
         """See `controller.world.RollbackWorld`."""
         with self._call("with_items"):
             return replace(chosen, items=self._memory.applied_items(chosen.id))
+
+    def hold(self, holds: tuple[record.Hold, ...]) -> None:
+        """See `controller.world.RollbackWorld`."""
+        assert self._held, "only the owner of the lock writes"
+        with self._call("hold"):
+            self._memory.hold(holds)
 
     def pinned_images(self, wanted: desired.Desired, remembered: record.Record) -> Images:
         """See `controller.world.RollbackWorld`."""
