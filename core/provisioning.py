@@ -33,8 +33,8 @@ def needed(
     """Why the provisioner must run on the resources of `wanted_digest`; None when it need not (contract.md section 8).
 
     `configured` says that the stack has one that can be run from here. `provisioned_digest` is the digest that it last
-    made true, "" when it never ran, `FAILED` when its last run failed; both cover the stack as well. `empty` says that no resource is wanted: as long
-    as nothing was ever made, an empty document asks for nothing.
+    made true, "" when it never ran, `FAILED` when its last run failed; both cover the stack as well. `empty` says
+    that no resource is wanted: as long as nothing was ever made, an empty document asks for nothing.
     """
     if not configured:
         return None

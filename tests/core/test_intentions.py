@@ -27,9 +27,7 @@ def intents(pairs: list[tuple[str, int]]) -> tuple[record.Intended, ...]:
 
 
 @given(SIDES, INTENDED)
-def test_property_only_what_shows_as_it_was_meant_is_ours(
-    shown: dict[str, int], pairs: list[tuple[str, int]]
-) -> None:
+def test_property_only_what_shows_as_it_was_meant_is_ours(shown: dict[str, int], pairs: list[tuple[str, int]]) -> None:
     seen = observed.ObservedItems(side(shown))
     found = intentions.published(intents(pairs), seen)
     assert {key.name for key in found} == {name for name, value in pairs if shown.get(name) == value}
