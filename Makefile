@@ -12,7 +12,7 @@ PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit e2e engine engine-stop sandbox sandbox-stop bench lock schema format compiled clean
+.PHONY: help demo test lint types layers unit soak e2e engine engine-stop sandbox sandbox-stop bench lock schema format compiled clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,6 +34,9 @@ layers: $(READY) ## Check who imports whom (import-linter)
 
 unit: $(READY) compiled ## Run the tests (pytest); more arguments with ARGS="..."
 	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadgroup $(ARGS)
+
+soak: $(READY) compiled ## Hours of a loop's life with random faults, and 10,000 idle passes; SOAK_TICKS=200000 SEED=chance
+	@SOAK_TICKS=$${SOAK_TICKS:-200000} $(BIN)/python -m pytest -n 2 -s $(ARGS) tests/controller/test_soak.py
 
 e2e: $(READY) compiled ## Run the end-to-end tests on an engine; without one they are skipped, and say so
 	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS) e2e

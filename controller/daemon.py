@@ -6,11 +6,12 @@ metrics and the log go on. Decides nothing about a target.
 """
 
 import gc
-import queue
+import select
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,7 @@ from controller import (
     metrics,
     notify,
     pulse,
+    reaper,
     retry,
     runs,
     settings,
@@ -38,6 +40,9 @@ from controller.http import server
 from core import policy, requeue
 
 _HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+_NOTHING = 0
+"""Heard when the loop has ended, so that nobody waits for the next tick."""
+
 _TICK_S = 1.0
 _GRACE_S = 5.0
 """What is left for ending children and writing the record, once patience with the provisioner is over, in seconds."""
@@ -56,16 +61,20 @@ class Daemon:
         self._load = load
         self._allowed = allowed
         self._clock = machine
-        self._heard: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._settings = load()
         self._runs = runs.Runs(machine)
         self._metrics = metrics.Metrics()
         self._log = log.Log(self._settings.log)
+        self._ear, self._mouth = socket.socketpair()
 
     def run(self) -> int:
         """Until a signal ends it; the exit code. Raises `ControllerError` when it cannot start as it was told to."""
-        for number in _HEARD:
-            signal.signal(number, self._hear)
+        reaper.step_aside()
+        with self._ear, self._mouth:
+            return self._until_the_end()
+
+    def _until_the_end(self) -> int:
+        self._listen()
         self._log.start()
         try:
             code = None
@@ -75,10 +84,22 @@ class Daemon:
         finally:
             systemd.tell("STOPPING=1")
             self._log.stop()
+            for number in _HEARD:  # the interpreter's own end must not be cut short by the next one
+                signal.signal(number, signal.SIG_IGN)
+            signal.set_wakeup_fd(-1)
 
-    def _hear(self, signum: int, frame: FrameType | None) -> None:
-        del frame
-        self._heard.put(signum)
+    def _listen(self) -> None:
+        """Every signal becomes a byte, at once: a handler would wait until this thread, which may just be about to
+        sleep, runs again."""
+        self._ear.setblocking(False)
+        self._mouth.setblocking(False)
+        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
+        for number in _HEARD:
+            signal.signal(number, _leave_it_to_the_byte)
+
+    def _loop_ended(self) -> None:
+        with suppress(OSError):  # full: there is enough to hear
+            self._mouth.send(bytes([_NOTHING]))
 
     def _live(self) -> int | None:
         """With one set of settings; None when there are new ones."""
@@ -88,7 +109,7 @@ class Daemon:
             around.enter_context(self._watching())
             who = telling.Who(self._settings.name, "git" if self._settings.source.git else "directory")
             told = telling.Telling(who, self._runs, self._log, self._metrics, self._notices(around))
-            thread = _Thread(self._loop(beats, cuts, told))
+            thread = _Thread(self._loop(beats, cuts, told), self._loop_ended)
             thread.start()
             self._log.write("info", "ready", target=self._settings.name, http=serving)
             systemd.tell("READY=1")
@@ -123,10 +144,9 @@ class Daemon:
         return None
 
     def _next_signal(self, seconds: float) -> int:
-        try:
-            return self._heard.get(timeout=seconds)
-        except queue.Empty:
-            return 0
+        """The next one that came or comes; `_NOTHING` when the time is over, or the loop."""
+        heard, _, _ = select.select([self._ear], [], [], seconds)
+        return self._ear.recv(1)[0] if heard else _NOTHING
 
     def _end(self, thread: "_Thread", cuts: cancellation.Cancellation, signum: int) -> int:
         """End the loop. A publish is finished; the provisioner is waited for as long as `drain` says, or until a second
@@ -211,6 +231,10 @@ class Daemon:
         return around.enter_context(notify.notifying(self._settings.notify, self._metrics, warn=self._warn))
 
 
+def _leave_it_to_the_byte(signum: int, frame: FrameType | None) -> None:
+    """Without a handler of Python's there would be no byte."""
+
+
 class _Garbage:
     """Cycles are looked for while there is nothing else to do, and never within a pass: at 20,000 functions that is a
     quarter of the reaction. What was loaded at the start is left out of it."""
@@ -229,9 +253,10 @@ class _Garbage:
 class _Thread(threading.Thread):
     """The loop's thread, and how it ended. `cut` says that work was cut short."""
 
-    def __init__(self, wanted: loop.Loop) -> None:
+    def __init__(self, wanted: loop.Loop, ended: Callable[[], None]) -> None:
         super().__init__(name="loop", daemon=True)
         self._loop = wanted
+        self._ended = ended
         self._bug: BaseException | None = None
         self.cut = False
 
@@ -243,6 +268,8 @@ class _Thread(threading.Thread):
             self.cut = True
         except BaseException as error:  # noqa: BLE001 - raised again in the main thread
             self._bug = error
+        finally:
+            self._ended()
 
     def raise_bug(self) -> None:
         """The end of the loop by a bug of its own is the end of the process."""
