@@ -57,6 +57,7 @@ class Idle:
 
     def _tell(self, turn: loop.Turn) -> None:
         self._told(turn)
+        self._runs.waits.clear()  # the double's own notes are no leak
         reason = str(turn.ended.report.reason) if turn.ended else ""
         self._reasons[reason] = self._reasons.get(reason, 0) + 1
         self._done += 1
