@@ -22,6 +22,8 @@ from tests.fakes import daemons, git_server
 INTERVAL_S = 5.0
 """Of the idle rows: six times as often as by default, so that enough passes are seen; the share is scaled."""
 IDLE_S = 60.0
+SETTLED_S = 3.0
+"""What follows the first pass (the look that listening begins with, the collecting of garbage) is no idleness."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
 
@@ -128,6 +130,7 @@ def _idle(place: Path) -> Iterator[str]:
         with daemons.running(*flags, environment=environment, engine=bool(environment)) as daemon:
             daemon.await_line(lambda line: line.get("reason") == "InSync")
             pid = daemon.process.pid
+            time.sleep(SETTLED_S)
             before, passes = _cpu_s(pid), len(daemon.passes)
             time.sleep(IDLE_S)
             used_s, made = _cpu_s(pid) - before, len(daemon.passes) - passes
@@ -142,6 +145,7 @@ def _quiet_share(place: Path, environment: dict[str, str]) -> float:
     flags = ("--source", place / "source", "--config-dir", place / "config", "--interval", "1h")
     with daemons.running(*flags, environment=environment, engine=bool(environment)) as daemon:
         daemon.await_pass()
+        time.sleep(SETTLED_S)
         before = _cpu_s(daemon.process.pid)
         time.sleep(IDLE_S / 3)
         return (_cpu_s(daemon.process.pid) - before) / (IDLE_S / 3)

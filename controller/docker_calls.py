@@ -21,6 +21,8 @@ _ABSENT = re.compile(r"no such (?:container|image|object)|invalid reference form
 _COMPLAINT = re.compile(r"error\b", re.IGNORECASE)
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d)")
 _EVENT = re.compile(r"(?:start|die) ?(\d*)")
+_NOTHING = b"[]"
+"""The answer about things none of which is there: with a format nothing is printed at all."""
 _BY_THE_DEADLINE = frozenset({124, 137})  # of timeout, and of a group that had to be killed
 
 
@@ -75,10 +77,12 @@ class Calls:
         found = ended(self.run(words, self.probe_s, False), self.probe_s, log=False)
         if found.late:
             raise docker_failures.of_deadline(what, self.probe_s, self.address)
-        if found.exit_code and not (partly and _only_absent(found.lines)):
-            self.require_connection(found, piece)
-            raise docker_failures.of_answer(what, found.exit_code, found.lines)
-        return found.output
+        if not found.exit_code:
+            return found.output
+        if partly and _only_absent(found.lines):
+            return found.output.strip() or _NOTHING
+        self.require_connection(found, piece)
+        raise docker_failures.of_answer(what, found.exit_code, found.lines)
 
     def tell(self, seconds: float, *words: str) -> tuple[str, ...]:
         """Have something done; the last lines of what was said. Raises `CommandFailed`, `DeadlinePassed`."""
@@ -104,7 +108,8 @@ class Calls:
     def inspected(self, kind: str, names: Sequence[str]) -> tuple[dict[str, Any], ...]:
         """What ``docker KIND inspect`` shows of those that are there. One call for every `AT_ONCE` of them."""
         parts = [names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE)]
-        answers = (self.ask(kind, "inspect", "--", *part, partly=True) for part in parts)
+        one_each = "--format={{json .}}"  # indented as by default, it is read a line at a time: 200 for a container
+        answers = (self.ask(kind, "inspect", one_each, "--", *part, partly=True) for part in parts)
         return tuple(one for answer in answers for one in objects(f"{kind} inspect", answer))
 
     def ids(self, *words: str) -> tuple[str, ...]:

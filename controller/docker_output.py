@@ -97,22 +97,36 @@ def tail(raw: bytes, secrets: Iterable[str] = (), *, cut: bool = False, lines: i
 
 
 def answered(raw: bytes) -> tuple[dict[str, Any], ...]:
-    """The objects of an answer, one or a list of them, which may come after warnings (faults.md H5). Raises ValueError
-    without one, and says nothing of the content."""
+    """The objects of an answer, a list or one after the other, which may come after warnings (faults.md H5). Raises
+    ValueError without one, and says nothing of the content."""
     lines = raw.decode(errors="replace").splitlines(keepends=True)
     starts = [number for number, line in enumerate(lines) if line.lstrip()[:1] in ("{", "[")]
     for start in starts[:_TRIES]:
         try:
-            found = _DECODER.raw_decode("".join(lines[start:]).lstrip())[0]
+            objects = _decoded("".join(lines[start:]))
         except (ValueError, RecursionError):
             continue
-        objects = found if isinstance(found, list) else [found]
         if all(isinstance(one, dict) for one in objects):
-            return tuple(objects)
+            return objects
     raise ValueError("no JSON objects")
 
 
+def _decoded(text: str) -> tuple[Any, ...]:
+    """The values that the text begins with: those of a list, or what stands one after the other."""
+    found: list[Any] = []
+    text, end = text.strip(), 0
+    while not found or text.startswith("{", end):
+        value, end = _DECODER.raw_decode(text, end)
+        if isinstance(value, list):
+            return tuple(value)
+        found.append(value)
+        end += len(text[end : end + _LONGEST_GAP]) - len(text[end : end + _LONGEST_GAP].lstrip())
+    return tuple(found)
+
+
 _DECODER = json.JSONDecoder()
+_LONGEST_GAP = 8
+"""Between two objects there is the end of a line, and no more."""
 _TRIES = 20
 """Lines that may look like the beginning of JSON and are none."""
 

@@ -21,11 +21,11 @@ from typing import Protocol
 
 from controller import clock, watched_tree
 
-STEP_MS = 10
+STEP_MS = 20
 """For so long nothing may move before it is told what moved."""
 GROUPED_MS = 50
 """While things keep moving, it is told this often."""
-LOOK_MS = 200
+LOOK_MS = 500
 """While nothing moves, the listening is looked after this often."""
 QUIET_S = 0.05
 """After a request the next one waits for this long, and is one for all that moves meanwhile (D3)."""

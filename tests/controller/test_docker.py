@@ -16,6 +16,9 @@ CANARY = "canary-51c0"
 MOMENT = "2026-02-20T07:04:04.12Z"
 
 
+ONE_EACH = "--format={{json .}}"
+
+
 @pytest.fixture
 def stub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> docker_stub.DockerStub:
     return docker_stub.DockerStub(tmp_path / "stub").first_on(monkeypatch)
@@ -107,7 +110,7 @@ def test_containers_take_two_calls_and_show_only_what_was_asked_for(stub: docker
     listing, inspecting = stub.calls
     assert listing[:5] == ["container", "list", "--quiet", "--no-trunc", "--all"]
     assert listing[5:] == ["--filter=label=project=esb", "--filter=label=x=y"]
-    assert inspecting == ["container", "inspect", "--", ID, OTHER]
+    assert inspecting == ["container", "inspect", ONE_EACH, "--", ID, OTHER]
 
 
 def test_no_container_is_one_call(stub: docker_stub.DockerStub) -> None:
@@ -130,7 +133,7 @@ def test_h8_a_container_that_vanishes_meanwhile_is_left_out(stub: docker_stub.Do
     gone = f"Error response from daemon: No such container: {OTHER}\n"
     stub.says("container inspect", json.dumps([shown()]), err=gone, code=1)
     assert [one.id for one in docker.Engine().containers()] == [ID]
-    stub.says("container inspect", "[]\n", err=gone, code=1)
+    stub.says("container inspect", "", err=gone, code=1)
     assert docker.Engine().containers() == ()
 
 
@@ -138,7 +141,7 @@ def test_h5_warnings_among_the_answers_are_no_containers(stub: docker_stub.Docke
     stub.says("container list", f"WARNING: something is deprecated\n{ID}\nbye\n")
     stub.says("container inspect", f"WARNING: [x]\n{json.dumps([shown()])}\nbye\n", err="WARNING: y\n")
     assert [one.id for one in docker.Engine().containers()] == [ID]
-    assert stub.calls[1] == ["container", "inspect", "--", ID]
+    assert stub.calls[1] == ["container", "inspect", ONE_EACH, "--", ID]
 
 
 @pytest.mark.parametrize(
@@ -192,7 +195,7 @@ def test_images_are_found_by_every_name_of_theirs_in_one_call(stub: docker_stub.
     assert found["a"] == docker.EngineImage(
         f"sha256:{ID}", ("a:latest", "127.0.0.1:5010/a:1"), (pinned,), {"l": "v"}, "linux/arm64/v8", 500_000_000
     )
-    assert stub.calls == [["image", "inspect", "--", *names, "b:2", "none:1", "b"]]
+    assert stub.calls == [["image", "inspect", ONE_EACH, "--", *names, "b:2", "none:1", "b"]]
 
 
 def test_no_image_is_no_call(stub: docker_stub.DockerStub) -> None:
@@ -211,7 +214,7 @@ def test_no_image_is_no_call(stub: docker_stub.DockerStub) -> None:
     ],
 )
 def test_absent_images_are_left_out(stub: docker_stub.DockerStub, complaint: str) -> None:
-    stub.says("image inspect", "[]\n", err=f"WARNING: x\n{complaint}\n", code=1)
+    stub.says("image inspect", "\n", err=f"WARNING: x\n{complaint}\n", code=1)
     assert docker.Engine().images(["a:1"]) == {}
 
 

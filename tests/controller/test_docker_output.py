@@ -102,6 +102,7 @@ def test_k1_a_piece_of_a_line_is_not_shown() -> None:
     [
         (b'{"a": 1}', ({"a": 1},)),
         (b"[]\n", ()),
+        (b'W!\n{"a": 1}\n{"b": 2}\r\n  {"c": 3}\nbye\n', ({"a": 1}, {"b": 2}, {"c": 3})),
         (b'WARNING: x\n[warn] y\n[1]\n{broken\n[{"a": 1},\n {"b": 2}]\nbye\n', ({"a": 1}, {"b": 2})),
         (b'\xff\xfe\n{"a": "\xff"}', ({"a": "�"},)),
     ],
@@ -110,7 +111,9 @@ def test_h5_an_answer_is_found_among_warnings(raw: bytes, found: tuple[dict[str,
     assert docker_output.answered(raw) == found
 
 
-@pytest.mark.parametrize("raw", [b"", b"no", b"{", b"[1, 2]", b"[" * 100_000, b'"text"', b"{\n" * 1000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"no", b"{", b"[1, 2]", b'{"a": 1}\n{"b": ', b"[" * 100_000, b'"text"', b"{\n" * 1000]
+)
 def test_h5_anything_else_is_no_answer(raw: bytes) -> None:
     with pytest.raises(ValueError, match="no JSON objects"):
         docker_output.answered(raw)
