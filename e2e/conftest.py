@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import artifacts, commands, matrix, stacks
+from e2e.harness import artifacts, commands, followed, matrix, stacks
 
 HERE = Path(__file__).parent
 UNAVAILABLE = re.compile(r"environment \w+ is unavailable: [^\n]*?(?=['\")]*$)", re.MULTILINE)
@@ -88,3 +88,15 @@ def controller(stack: stacks.Stack) -> commands.Controller:
 def artifact(environment: matrix.Environment, tmp_path: Path) -> artifacts.Artifact:
     """The environment's committed artifact, in a copy that the test may edit."""
     return artifacts.Artifact.copied(environment, tmp_path / "source")
+
+
+@pytest.fixture(scope="module")
+def repository(
+    stack: stacks.Stack,
+    controller: commands.Controller,
+    environment: matrix.Environment,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[followed.Followed]:
+    """The module's stack, and a repository that it follows through all of the module."""
+    with followed.repository(stack, controller, environment, tmp_path_factory.mktemp("git")) as one:
+        yield one

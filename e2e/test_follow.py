@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import commands, daemon, followed, git_remote, marked, matrix, stacks, watch
+from e2e.harness import daemon, followed, git_remote, marked, watch
 from tests.fakes import daemons
 
 LONG = {
@@ -20,15 +20,9 @@ LONG = {
 
 
 @pytest.fixture(scope="module")
-def follows(
-    stack: stacks.Stack,
-    controller: commands.Controller,
-    environment: matrix.Environment,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[followed.Followed]:
+def follows(repository: followed.Followed) -> followed.Followed:
     """The stack, and a repository that it follows through all of this module."""
-    with followed.repository(stack, controller, environment, tmp_path_factory.mktemp("git")) as one:
-        yield one
+    return repository
 
 
 @pytest.fixture

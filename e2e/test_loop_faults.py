@@ -8,12 +8,11 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 
-from e2e.harness import commands, daemon, docker, followed, listening, marked, matrix, stacks, watch
+from e2e.harness import daemon, docker, followed, listening, marked, watch
 from tests.fakes import daemons
 
 KILLS = 50
@@ -22,18 +21,6 @@ AT_WORK = 0.8
 SLEEP_S = 117
 """Of a build that never comes to its end in these tests; the number tells its process from others."""
 SLOW = f"RUN --network=none sleep {SLEEP_S}\n"
-
-
-@pytest.fixture(scope="module")
-def repository(
-    stack: stacks.Stack,
-    controller: commands.Controller,
-    environment: matrix.Environment,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[followed.Followed]:
-    """The stack, and a repository that it follows through all of this module."""
-    with followed.repository(stack, controller, environment, tmp_path_factory.mktemp("git")) as one:
-        yield one
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.crash import server as servers
 from tests.crash import sweep
+from tests.fakes import command
 
 SETTLED_S = 0.2
 WRITTEN_NS = 1_700_000_000_500_000_000
@@ -102,11 +103,11 @@ class Prepared:
 
     def _scenario(self, name: str, config: Path) -> Scenario:
         settings = self._files_mode if name.startswith("files") else None
-        made = Scenario(name, config, self.sources["v3"], settings, sweep.visible(config), {})
+        made = Scenario(name, config, self.sources["v3"], settings, command.documents(config), {})
         tried = made.copy(self._folder / name / "undisturbed")
         ended = self._server.run(made.run(tried))
         assert ended.code == 0, ended.err
-        after = sweep.visible(tried)
+        after = command.documents(tried)
         assert None not in after.values()
         return Scenario(name, config, made.source, settings, made.before, after)
 
@@ -162,7 +163,7 @@ def healing(server: servers.Server, run: servers.Run, config: Path, after: sweep
     healed = server.run(run)
     if healed.code != 0:
         wrong.append(f"the next run ended with {healed.code}: {healed.err[-500:]}")
-    if sweep.visible(config) != after:
+    if command.documents(config) != after:
         wrong.append("the next run does not show the wanted set")
     left = sweep.leftovers(config)
     if left == [sweep.LOCK] and healed.code == 0 and "nothing to do" in healed.out:
@@ -190,7 +191,7 @@ def failing(ended: servers.Ended, config: Path, after: sweep.Documents) -> list[
         wrong.append(f"a bug: {ended.err[-1500:]}")
     if ended.code < 0:
         wrong.append(f"died of signal {-ended.code}")
-    if ended.code == 0 and sweep.visible(config) != after:
+    if ended.code == 0 and command.documents(config) != after:
         wrong.append("exit 0, and the wanted set is not visible")
     if ended.code > 0 and ("failed (" not in ended.err or "hint: " not in ended.err):
         wrong.append(f"exit {ended.code} without a sentence: {ended.err!r}")

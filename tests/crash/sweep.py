@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.crash import server as servers
+from tests.fakes import command
 
 LOCK = ".artifact-merge.lock"
-DOCUMENTS = ("functions.yml", "routing.yml", "resources.yml")
 
 Documents = Mapping[str, bytes | None]
 """What a consumer reads through the three names; None where there is nothing."""
@@ -124,17 +124,6 @@ def _require_hit(trace: Path, folder: Path, point: Point) -> None:
     raise AssertionError(f"{point} was never reached")
 
 
-def visible(config: Path) -> dict[str, bytes | None]:
-    """What a consumer reads through the three names."""
-    found: dict[str, bytes | None] = {}
-    for name in DOCUMENTS:
-        try:
-            found[name] = (config / name).read_bytes()
-        except OSError:
-            found[name] = None
-    return found
-
-
 def generation(config: Path) -> int:
     """The number of the visible generation; 0 when there is none."""
     try:
@@ -155,7 +144,9 @@ class Reader:
 
     def torn(self, before: Documents, after: Documents) -> list[str]:
         """Files that it saw and that are neither the one version nor the other."""
-        return [name for found in self.sets for name in DOCUMENTS if found[name] not in (before[name], after[name])]
+        return [
+            name for found in self.sets for name in command.DOCUMENTS if found[name] not in (before[name], after[name])
+        ]
 
 
 def _described(found: Documents, before: Documents, after: Documents) -> str:
@@ -164,7 +155,7 @@ def _described(found: Documents, before: Documents, after: Documents) -> str:
             return "nothing"
         return "old" if found[name] == before[name] else "new" if found[name] == after[name] else "torn"
 
-    return ", ".join(f"{name}: {word(name)}" for name in DOCUMENTS)
+    return ", ".join(f"{name}: {word(name)}" for name in command.DOCUMENTS)
 
 
 @contextmanager
@@ -180,7 +171,7 @@ def reading(config: Path) -> Iterator[Reader]:
     def look() -> None:
         while True:
             before = _identity(config)
-            found = visible(config)
+            found = command.documents(config)
             if before == _identity(config) and found not in reader.sets:
                 reader.sets.append(found)
             if stop.wait(0.001):
@@ -197,7 +188,7 @@ def reading(config: Path) -> Iterator[Reader]:
 
 def _identity(config: Path) -> tuple[object, ...]:
     found: list[object] = []
-    for name in ("..data", *DOCUMENTS):
+    for name in ("..data", *command.DOCUMENTS):
         try:
             status = os.lstat(config / name)
             found.append((status.st_ino, status.st_mtime_ns))

@@ -9,6 +9,7 @@ from controller import failpoints
 from manifests import generation, plain_files
 from tests.crash import scenarios, sweep
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash]
 
@@ -82,7 +83,7 @@ def test_l2_two_signals_in_the_middle_of_a_publish(
     fault = {"folder": str(config), "count": 1, "effect": "term twice", "only": "rename"}
     ended = server.run(scenario.run(config, fault=fault))
     assert ended.code == 0, ended.err
-    assert sweep.visible(config) == scenario.after
+    assert command.documents(config) == scenario.after
     assert not sweep.leftovers(config)
     idle = server.run(scenario.run(config))
     assert "nothing to do" in idle.out
@@ -98,5 +99,5 @@ def test_l2_two_signals_before_anything_is_written(
     ended = server.run(scenario.run(config, fault=fault))
     assert ended.code == 143, ended.err
     assert "Traceback" not in ended.err
-    assert sweep.visible(config) == scenario.before
+    assert command.documents(config) == scenario.before
     assert not scenarios.healing(server, scenario.run(config), config, scenario.after)

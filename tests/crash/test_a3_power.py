@@ -8,6 +8,7 @@ import pytest
 
 from tests.crash import scenarios, sweep, volumes
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash, pytest.mark.slow]
 
@@ -44,7 +45,7 @@ class Disk:
 def after_power_loss(server: servers.Server, scenario: scenarios.Scenario, disk: Disk, lost: Path) -> list[str]:
     """What is wrong with what is on the disk when the power is back."""
     with volumes.mounted(lost, disk.config.parent):
-        shown = sweep.visible(disk.config)
+        shown = command.documents(disk.config)
         wanted = (scenario.before, scenario.after)
         if scenario.whole:
             wrong = [] if shown in wanted else [f"neither old nor new is whole: {shown}"]
@@ -108,7 +109,7 @@ def test_a3_power_loss_right_after_success(
     disk = Disk(scenario, place)
     lost = ended_well(server, scenario, disk, place / "state" if kept_elsewhere else None, lie=False)
     with volumes.mounted(lost, disk.config.parent):
-        assert sweep.visible(disk.config) == scenario.after
+        assert command.documents(disk.config) == scenario.after
 
 
 def test_a3_a_sync_that_lies_is_noticed(server: servers.Server, prepared: scenarios.Prepared, place: Path) -> None:
@@ -118,4 +119,4 @@ def test_a3_a_sync_that_lies_is_noticed(server: servers.Server, prepared: scenar
     disk = Disk(scenario, place)
     lost = ended_well(server, scenario, disk, place / "state", lie=True)
     with volumes.mounted(lost, disk.config.parent):
-        assert sweep.visible(disk.config) != scenario.after
+        assert command.documents(disk.config) != scenario.after

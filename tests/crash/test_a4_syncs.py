@@ -6,6 +6,7 @@ import pytest
 
 from tests.crash import scenarios, sweep
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash]
 
@@ -27,12 +28,12 @@ def test_a4_every_fsync(server: servers.Server, prepared: scenarios.Prepared, pl
         run = scenario.run(config)
         ended = sweep.injected(server, run, point, "error=EIO", config)
         bad = scenarios.failing(ended, config, scenario.after)
-        doubtful = point in own and sweep.visible(config) == scenario.after
-        inodes = [(config / each).stat().st_ino for each in sweep.DOCUMENTS] if doubtful else []
+        doubtful = point in own and command.documents(config) == scenario.after
+        inodes = [(config / each).stat().st_ino for each in command.DOCUMENTS] if doubtful else []
         if point in own and ended.code == 0:
             bad.append("a failed sync went unnoticed")
         server.run(run)
-        if doubtful and inodes == [(config / each).stat().st_ino for each in sweep.DOCUMENTS]:
+        if doubtful and inodes == [(config / each).stat().st_ino for each in command.DOCUMENTS]:
             bad.append("what an fsync failed for is trusted by the next run")
         wrong += [f"{point}: {each}" for each in bad + scenarios.healing(server, run, config, scenario.after)]
     assert not wrong, "\n".join(wrong)

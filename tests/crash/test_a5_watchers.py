@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from controller import reconciler, rollback, settings, target, world
-from tests.crash import clocks, scenarios, sweep
+from tests.crash import clocks, scenarios
 from tests.crash import server as servers
-from tests.fakes import gateway
+from tests.fakes import command, gateway
 
 pytestmark = [pytest.mark.crash]
 
@@ -30,7 +30,7 @@ class Host:
 
     def watch(self) -> None:
         """Gateways start."""
-        self.watchers = {name: gateway.Watcher(self.config / name, str) for name in sweep.DOCUMENTS}
+        self.watchers = {name: gateway.Watcher(self.config / name, str) for name in command.DOCUMENTS}
 
     def publish(self, version: str) -> None:
         """The source changes, and one pass is made."""
@@ -136,7 +136,7 @@ def test_a5_adopted_files_of_any_date(host: Host, dated_s: int) -> None:
     shutil.rmtree(host.config)
     host.config.mkdir()
     scenarios.write(host.config, scenarios.LEGACY)
-    for name in sweep.DOCUMENTS:
+    for name in command.DOCUMENTS:
         os.utime(host.config / name, (dated_s, dated_s))
     host.watch()
     host.publish("v2")

@@ -11,6 +11,7 @@ import pytest
 from controller import reconciler, settings, target, world
 from tests.crash import clocks, scenarios, sweep
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash]
 
@@ -27,7 +28,7 @@ def clearing_and_copying(config: Path) -> Iterator[None]:
 
     def write() -> None:
         while not stop.is_set():
-            for name in sweep.DOCUMENTS:
+            for name in command.DOCUMENTS:
                 (config / name).unlink(missing_ok=True)
             stop.wait(0.002)
             for name, text in scenarios.LEGACY.items():
@@ -49,8 +50,8 @@ def converges(server: servers.Server, prepared: scenarios.Prepared, config: Path
     run = servers.Run(scenarios.arguments(prepared.sources["v1"], config))
     healed = server.run(run)
     assert healed.code == 0, healed.err
-    assert versions(sweep.visible(config)) == {"v1"}
-    assert not scenarios.healing(server, run, config, sweep.visible(config))
+    assert versions(command.documents(config)) == {"v1"}
+    assert not scenarios.healing(server, run, config, command.documents(config))
 
 
 def versions(found: sweep.Documents) -> set[str]:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.crash import scenarios, sweep, volumes
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash]
 
@@ -34,7 +35,7 @@ class Place:
         """What consumers see after a run that went well."""
         ended = self.publish(version)
         assert ended.code == 0, ended.err
-        return sweep.visible(self.config)
+        return command.documents(self.config)
 
     def refused(self, version: str, errno: int | None, *, uid: int | None = None, code: int = 73) -> None:
         """The run fails with `code`, names the place and the number of the error, and is no bug."""
@@ -67,10 +68,10 @@ def test_a9_read_only(server: servers.Server, prepared: scenarios.Prepared, at: 
     """A9: a read-only mount."""
     with volumes.memory(at, "size=1m"):
         there = Place(server, prepared, at)
-        before = there.published("v1") if published else sweep.visible(at)
+        before = there.published("v1") if published else command.documents(at)
         volumes.call("mount", "-o", "remount,ro", str(at))
         there.refused("v2", 30)
-        assert sweep.visible(at) == before
+        assert command.documents(at) == before
         volumes.call("mount", "-o", "remount,rw", str(at))
         there.heals("v2")
 
@@ -85,7 +86,7 @@ def test_a9_no_space(
         config = at / "config"
         config.mkdir()
         there = Place(server, prepared, config)
-        before = there.published("v1") if published else sweep.visible(config)
+        before = there.published("v1") if published else command.documents(config)
         filler = at / "filler"
         _fill(filler, left_bytes)
         ended = there.publish("v2")
@@ -98,7 +99,7 @@ def test_a9_no_space(
             assert ended.code == 73, ended.err
             assert "(errno 28)" in ended.err
             assert str(config) in ended.err
-            assert sweep.visible(config) == before
+            assert command.documents(config) == before
         assert ended.code == 73 or left_bytes
         filler.unlink()
         there.heals("v2")
@@ -136,7 +137,7 @@ def test_a9_no_inodes(server: servers.Server, prepared: scenarios.Prepared, at: 
         if ended.code not in (0, 1):
             assert ended.code == 73, ended.err
             assert "(errno 28)" in ended.err
-            assert sweep.visible(config) == before
+            assert command.documents(config) == before
         assert ended.code == 73 or free > 3
         for name in spare[free:]:
             name.unlink()
@@ -193,12 +194,12 @@ def test_a9_forbidden(server: servers.Server, open_to_all: scenarios.Prepared, m
         for path in (there.config.parent, there.config):
             os.chown(path, uid if uid is not None else -1, -1)
         assert there.publish("v1", uid=uid).code == 0
-        before = sweep.visible(there.config)
+        before = command.documents(there.config)
         there.config.chmod(mode)
         # What can be listed but not entered hides the record first, which has its own code.
         there.refused("v2", 13, uid=uid, code=1 if mode == 0o444 else 73)
         there.config.chmod(0o755)
-        assert sweep.visible(there.config) == before
+        assert command.documents(there.config) == before
         assert there.publish("v2", uid=uid).code == 0
         there.heals("v2")
 
@@ -212,7 +213,7 @@ def test_a9_immutable(server: servers.Server, prepared: scenarios.Prepared, tmp_
         servers.unavailable("this file system knows no chattr +i")
     try:
         there.refused("v2", 1)
-        assert sweep.visible(there.config) == before
+        assert command.documents(there.config) == before
     finally:
         subprocess.run(["chattr", "-i", str(there.config)], check=True)
     there.heals("v2")
@@ -226,7 +227,7 @@ def test_a11_the_record_says_more_than_the_disk(
     there = Place(server, prepared, place / "config")
     kept = ("--state-dir", str(place / "state"))
     assert there.publish("v1", *kept).code == 0
-    wanted = sweep.visible(there.config)
+    wanted = command.documents(there.config)
     removed = {
         "everything": "*",
         "the generations": "..gen-*",
@@ -235,9 +236,9 @@ def test_a11_the_record_says_more_than_the_disk(
     }[what]
     for path in sorted(there.config.glob(removed)):
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    assert sweep.visible(there.config) != wanted
+    assert command.documents(there.config) != wanted
     again = there.publish("v1", *kept)
     assert again.code == 0, again.err
     assert "nothing to do" not in again.out
-    assert sweep.visible(there.config) == wanted
+    assert command.documents(there.config) == wanted
     assert "nothing to do" in there.publish("v1", *kept).out

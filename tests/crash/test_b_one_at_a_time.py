@@ -11,6 +11,7 @@ import pytest
 
 from tests.crash import scenarios, sweep
 from tests.crash import server as servers
+from tests.fakes import command
 
 pytestmark = [pytest.mark.crash]
 
@@ -127,10 +128,10 @@ def test_b2_a_stopped_owner_keeps_the_lock(
             ended = other.run(servers.Run((*contender, "--wait", wait)))
             assert ended.code == 75, ended.err
             assert f"pid {owner.pid}" in ended.err
-            assert sweep.visible(config) == scenario.before
+            assert command.documents(config) == scenario.before
         os.kill(owner.pid, signal.SIGCONT)
         assert owner.end().code == 0
-    assert sweep.visible(config) == scenario.after
+    assert command.documents(config) == scenario.after
     assert sweep.generation(config) == before + 1
     assert not scenarios.healing(server, scenario.run(config), config, scenario.after)
 
@@ -148,7 +149,7 @@ def test_b2_a_killed_owner_frees_it_at_once(
     run = scenario.run(config)
     ended = other.run(servers.Run((*run.arguments, "--wait", "0")))
     assert ended.code == 0, ended.err
-    assert sweep.visible(config) == scenario.after
+    assert command.documents(config) == scenario.after
     assert not sweep.leftovers(config)
 
 
@@ -166,4 +167,4 @@ def test_b3_no_child_keeps_the_lock(server: servers.Server, prepared: scenarios.
         os.kill(child, 0)  # it was alive all the time
     finally:
         os.kill(child, signal.SIGKILL)
-    assert sweep.visible(config) == scenario.after
+    assert command.documents(config) == scenario.after
