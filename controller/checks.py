@@ -185,9 +185,11 @@ def _source(configured: settings.Settings, *, skip_images: bool) -> Iterator[Che
     yield Check("source", OK, f"{result.path}: {result.contents}")
     if configured.config_dir is not None:
         with target.Target(configured) as opened:
-            yield _secrets(opened.fetch().missing_secrets)
+            fetched = opened.fetch()
+            yield _secrets(fetched.missing_secrets)
             built = () if skip_images else tuple(name for _, name in opened.read().builds)
         yield from _docker(configured, built)
+        yield from _guarded("provisioner", lambda: _provisioner(configured, fetched.project))
 
 
 def _secrets(missing: tuple[str, ...]) -> Check:
@@ -213,3 +215,13 @@ def _docker(configured: settings.Settings, built: tuple[str, ...]) -> Iterator[C
         yield Check("docker", FAIL, error.message, "install or start what is missing, or give this user access to it")
         return
     yield Check("docker", OK, f"{stack.engine.address}: {', '.join(wanted)}; {len(built)} images to build")
+
+
+def _provisioner(configured: settings.Settings, of_manifest: str) -> Iterator[Check]:
+    """What a pass asks before it begins anything that the provisioner has to finish."""
+    stack = compose_stack.ComposeStack(configured, configured.config_dir or Path())
+    if stack.provisions:
+        stack.require_service(of_manifest)
+        yield Check(
+            "provisioner", OK, f"service {configured.stack.provisioner} of project {stack.project(of_manifest)}"
+        )

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller import errors, settings
-from core import actions, image_inputs, serving, stack
+from core import actions, image_inputs, provisioning, serving, stack
 
 if TYPE_CHECKING:
     from controller import docker, provisioner
@@ -98,10 +98,19 @@ class ComposeStack:
         """Run the provisioner and wait for it; what it has to say besides success. Raises `ControllerError`."""
         return self._provisioner(of_manifest).run(action.resources_digest, uuid.uuid4().hex).notes
 
-    def require_provisioner(self, of_manifest: str) -> None:
-        """Raise what would keep the provisioner from starting, while nothing is built or published yet (H5, H12)."""
-        if self.provisions:
-            self._provisioner(of_manifest).require_ready()
+    def require_service(self, of_manifest: str) -> tuple[str, ...]:
+        """The services of the project. Raises what keeps the provisioner from ever starting (H5, H12)."""
+        return self._provisioner(of_manifest).require_service()
+
+    def require_provisioner(self, of_manifest: str, seen: stack.Stack) -> None:
+        """Raise what would keep a provisioner that is due from starting, or have it work on nothing, while nothing is
+        built or published yet. `seen` is the last look at the stack. Raises `ControllerError`."""
+        defined, service = self.require_service(of_manifest), self._settings.provisioner
+        if self._settings.with_deps or not provisioning.works_on_nothing(seen, defined, service=service):
+            return
+        place = f"compose project {self.project(of_manifest)} on {self.engine.address}"
+        text = f"the provisioner is due, and what it works on is not there: no service of {place} runs"
+        raise errors.ControllerError("StackNotRunning", text)
 
     def _provisioner(self, of_manifest: str) -> "provisioner.Provisioner":
         from controller import provisioner

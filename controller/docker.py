@@ -56,6 +56,7 @@ LABEL_CALL = "artifact-controller.call"
 _LOCAL = re.compile(r"(?:unix|npipe|fd)://")
 _TCP = re.compile(r"(?:(?:tcp|http|https)://)?(?:[^/@]*@)?([^/@]+)(?:/.*)?")
 _NO_MANIFEST = re.compile(r"error: .*(?:: not found|manifest unknown|name unknown)", re.IGNORECASE)
+_SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]*")
 _NO_CONTAINER = re.compile(r"no such container", re.IGNORECASE)
 _MACHINE = clock.Clock()
 
@@ -198,17 +199,7 @@ class Engine:
         (contract.md section 8: its exit code decides).
         """
         seconds, call = self._deadlines.provision_s, secrets.token_hex(8)
-        client = self._client(
-            seconds,
-            log=True,
-            environment=wanted.environment,
-            compose_files=list(wanted.files),
-            compose_profiles=[wanted.profile] if wanted.profile else [],
-            compose_env_files=[wanted.env_file] if wanted.env_file else [],
-            compose_project_name=wanted.project,
-            compose_project_directory=wanted.project_directory,
-        )
-        stream = client.compose.run(
+        stream = self._composer(wanted, seconds, wanted.profile, log=True).compose.run(
             wanted.service,
             name=wanted.name,
             labels={**wanted.labels, LABEL_CALL: call},
@@ -228,6 +219,21 @@ class Engine:
             if told is not None:
                 raise CommandFailed(ended.exit_code, ended.lines)
         return RunOutcome(next((code for code in told or () if code is not None), ended.exit_code), ended.lines)
+
+    def services(self, wanted: ServiceRun, *, profile: str | None) -> tuple[str, ...]:
+        """The services that the compose files of a run define: those without a profile and those of this one (``*``: of
+        every one). Asks compose and no engine. Raises `CommandFailed` when compose cannot read the files."""
+        from python_on_whales import utils
+
+        seconds = self._deadlines.probe_s
+        command = self._composer(wanted, seconds, profile, log=False).client_config.docker_compose_cmd
+        stream = utils.stream_stdout_and_stderr([*command, "config", "--services"])
+        ended = docker_calls.ended(_raw(stream), seconds, log=False)
+        if ended.late:
+            raise docker_failures.of_deadline("compose config", seconds, self.address)
+        self._calls.require_success(ended, seconds, Piece.COMPOSE)
+        names = (line.strip() for line in ended.output.decode(errors="replace").splitlines())
+        return tuple(sorted({name for name in names if _SERVICE.fullmatch(name)}))
 
     def wait(self, container_id: str, *, seconds: float) -> int:
         """Wait for a container's end; its exit code. Raises `DeadlinePassed`, and `CommandFailed` when it is gone."""
@@ -274,6 +280,21 @@ class Engine:
 
         command = self._client(seconds, log=log).client_config.docker_cmd + list(words)
         return _raw(utils.stream_stdout_and_stderr(command))
+
+    def _composer(
+        self, wanted: ServiceRun, seconds: float, profile: str | None, *, log: bool
+    ) -> "python_on_whales.DockerClient":
+        """A client for the compose project of a run."""
+        return self._client(
+            seconds,
+            log=log,
+            environment=wanted.environment,
+            compose_files=list(wanted.files),
+            compose_profiles=[profile] if profile else [],
+            compose_env_files=[wanted.env_file] if wanted.env_file else [],
+            compose_project_name=wanted.project,
+            compose_project_directory=wanted.project_directory,
+        )
 
     def _client(
         self, seconds: float, *, log: bool, environment: Mapping[str, str] | None = None, **compose: Any

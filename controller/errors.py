@@ -41,6 +41,11 @@ MEANINGS: Mapping[str, Meaning] = {
     "ArtifactInvalid": Meaning(
         65, _T, "correct the places named above; `controller manifest validate` checks them all"
     ),
+    "DockerfileInvalid": Meaning(
+        65,
+        _T,
+        "correct the Dockerfile named above, or pass --skip-images if its image is made elsewhere; nothing was changed",
+    ),
     "NoManifest": Meaning(65, _T, "name the file with --manifest, or correct --project and --env"),
     "AmbiguousManifest": Meaning(65, _T, "choose one with --manifest, --project or --env"),
     "IdsDiffer": Meaning(65, _T, "run `controller manifest sync-ids` to write them"),
@@ -49,9 +54,8 @@ MEANINGS: Mapping[str, Meaning] = {
     "SourceUnstable": Meaning(69, _R, "the source is being written; try again once the writer has finished"),
     "SourceUnavailable": Meaning(69, _R, "check address, network and credentials; nothing was changed"),
     "RefMissing": Meaning(69, _R, "push the branch or tag, or correct source.git.ref; nothing was changed"),
-    "DockerUnavailable": Meaning(
-        69, _R, "`controller doctor` says what is missing; without images to build, --skip-images needs no Docker"
-    ),
+    "DockerUnavailable": Meaning(69, _R, "`controller doctor` says what is missing"),
+    "StackNotRunning": Meaning(69, _R, "start the stack, or set stack.with_deps to have compose start what is needed"),
     "RegistryUnavailable": Meaning(69, _R, "start the registry, or correct registry.host; nothing was changed"),
     "ListenFailed": Meaning(69, _R, "end what uses that address, or set http.listen to another one"),
     "Bug": Meaning(BUG, Disposition.BUG, "report it with the traceback; CONFIG_DIR shows one complete generation"),
@@ -96,11 +100,22 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class OfFunction:
+    """How the image of one function failed: a sentence, and the end of its log in one line, "" without a log."""
+
+    function: str
+    message: str
+    log: str = ""
+
+
 class ControllerError(Exception):
     """Something that ends a pass. `reason` is a key of `MEANINGS`; `problems` are places in files, if there are any;
-    `retry_after_s` is how long the other side asked to be left alone, 0 for nothing."""
+    `retry_after_s` is how long the other side asked to be left alone, 0 for nothing; `functions` are those whose images
+    failed, each for itself."""
 
     retry_after_s: float = 0.0
+    functions: tuple[OfFunction, ...] = ()
 
     def __init__(self, reason: str, message: str, found: tuple[problems.Problem, ...] = ()) -> None:
         super().__init__(message)

@@ -11,11 +11,18 @@ from core import situation as situations
 _OF_THE_COMMAND = frozenset({"LockBusy", "PlanMoved", "NothingToRollBackTo", "ImageLost"})
 
 
+def require_provisioner(world: worlds.World, decision: plan.Plan, situation: situations.Situation) -> None:
+    """A provisioner that could not start, or would find nothing to work on, is told before anything is begun: later it
+    would be a failure with half of the work done (faults.md H5, H12). Raises `ControllerError`."""
+    if decision.actions and decision.provision is not None:
+        world.require_provisioner(situation.running)
+
+
 def make_images(
     world: worlds.World, decision: plan.Plan, situation: situations.Situation
 ) -> tuple[image_work.Work, ...]:
     """Build and push what the plan asks for. Nothing that a consumer sees changes, so a signal ends it at once."""
-    world.begin(decision.revision, decision.intended)
+    world.begin(decision.attempt)
     failpoints.reach(failpoints.Step.ATTEMPTED)
     for action in decision.actions:
         world.perform(action, situation.remembered)
@@ -32,13 +39,14 @@ def carry_out(
     """
     if decision.blockers:
         blocked = report.of_blockers(decision)
-        world.fail(worlds.Failure(decision.revision, blocked.reason, blocked.message))
+        world.fail(worlds.Failure(decision.revision, blocked.reason, blocked.message, made=situation.made))
         return blocked
     notes = tuple(str(notice) for notice in decision.notices)
-    if not decision.actions:
+    if not decision.actions or decision.outcome is outcomes.Outcome.DRIFT_LEFT_ALONE:
+        told = _prepare(world, decision.actions, situation)
         _note_drift(world, decision, situation)
-        return report.of_plan(decision, situation.look.generation, notes=notes)
-    world.begin(decision.revision, decision.intended)
+        return report.of_plan(decision, situation.look.generation, notes=(*notes, *told))
+    world.begin(decision.attempt)
     failpoints.reach(failpoints.Step.ATTEMPTED)
     first, last = _parts(decision.actions)
     told = _prepare(world, first, situation)
@@ -77,12 +85,16 @@ def _note_drift(world: worlds.World, decision: plan.Plan, situation: situations.
         world.fail(worlds.Failure(decision.revision, left_alone, report.sentence(decision, None)))
 
 
-def failed(world: worlds.World, error: errors.ControllerError, revision: str) -> report.Report:
+def failed(
+    world: worlds.World, error: errors.ControllerError, revision: str, *, made: tuple[image_work.Work, ...] = ()
+) -> report.Report:
     """Record how a pass failed, and report it. A command that could not be carried out as it was given says nothing
-    about the target, so it is only reported."""
+    about the target, so it is only reported. `made` are the images that the pass has made before."""
     if error.reason not in _OF_THE_COMMAND:
         doubtful = error.doubtful if isinstance(error, errors.PublishFailed) else None
-        world.fail(worlds.Failure(revision, error.reason, error.message, doubtful))
+        world.fail(
+            worlds.Failure(revision, error.reason, error.message, doubtful, made=made, functions=error.functions)
+        )
     return report.of_error(error, revision)
 
 

@@ -77,6 +77,19 @@ def merged(last: HistoryRow | None, row: HistoryRow) -> HistoryRow:
     return replace(row, id=last.id, count=last.count + 1, first_at=last.first_at)
 
 
+def unsaid(failures: Iterable[Event], told: Iterable[EventRow], *, revision: str) -> Sequence[Event]:
+    """Those of a failing pass that are news: a thing that fails for one reason, attempt after attempt, is told once
+    (faults.md B6). `told` are the rows there are, newest first."""
+    last: dict[str, EventRow] = {}
+    for row in told:
+        last.setdefault(row.subject, row)
+    return [
+        event
+        for event in failures
+        if (known := last.get(event.subject)) is None or (known.reason, known.revision) != (event.reason, revision)
+    ]
+
+
 def shortened(events: Sequence[Event]) -> Sequence[Event]:
     """As many events as are kept; when there are more, the last one says so."""
     if len(events) <= EVENT_ROWS:

@@ -17,6 +17,9 @@ LINES = 15
 NAMED = 10
 """Functions that the one sentence names; all of them have a problem of their own."""
 
+_KEPT_LINES, _KEPT_CHARACTERS = 5, 500
+"""Of each function's log, the most that the record keeps: where `status` and `events` show it, there is one line."""
+
 _BLAMED = re.compile(r"\s*Dockerfile:([0-9]+)\s*|.*\bdockerfile parse error on line ([0-9]+)\b.*")
 # BuildKit quotes the Dockerfile between rulers; a problem names the line instead, and leaves room for the program.
 _QUOTED = re.compile(r"\s*(?:-{4,}|Dockerfile:[0-9]+|[0-9]+ \|.*)\s*")
@@ -76,11 +79,16 @@ def _together(reason: str, headline: str, told: Sequence[tuple[Failed, _Told]]) 
     sentences = list(dict.fromkeys(words.sentence for _, words in told))
     more = f"; and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
     # What is true of all of them has its own reason: without an engine no Dockerfile has to be corrected.
-    return errors.ControllerError(
+    error = errors.ControllerError(
         reasons.pop() if len(reasons) == 1 else reason,
         f"{headline}: {'; '.join(sentences[:NAMED])}{more}",
         tuple(problem for one, words in told for problem in _problems(one, words)),
     )
+    if error.reason == reason:
+        error.functions = tuple(
+            errors.OfFunction(one.work.wanted.function, words.sentence, _end_of(words.lines)) for one, words in told
+        )
+    return error
 
 
 def _problems(failed: Failed, told: _Told) -> tuple[problems.Problem, ...]:
@@ -129,6 +137,12 @@ def _telling(tail: Sequence[str]) -> tuple[str, ...]:
     lines = [line.rstrip() for line in tail if line.strip() and not _QUOTED.fullmatch(line)]
     summaries = [number for number, line in enumerate(lines) if _SUMMARY.match(line)]
     return tuple(lines[summaries[-1] if summaries else 0 :][-LINES:])
+
+
+def _end_of(lines: Sequence[str]) -> str:
+    """The last lines in one; the very end tells the most."""
+    text = " | ".join(line.strip() for line in lines[-_KEPT_LINES:])
+    return text if len(text) <= _KEPT_CHARACTERS else f"…{text[-_KEPT_CHARACTERS:]}"
 
 
 def _line(tail: Sequence[str]) -> int:

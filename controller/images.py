@@ -4,6 +4,7 @@ Part of `controller.target`; composes the probes, the builder and the pure rules
 says what a Dockerfile starts from, `core.image_work` what has to be done.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ from manifests import build_context, checkout, fingerprint, pinning
 if TYPE_CHECKING:
     from controller import docker, image_builder, registry
     from controller.probes import images as probe
+
+_ENGINE_NAMES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM")
+"""The variables by which the docker command chooses an engine, and what that builds for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +70,31 @@ class Images:
     ) -> world.Images:
         """Everything about the images of `wanted`. `base_tag` is the tag of the observed stack, "" when unknown.
 
-        Raises `ControllerError("ArtifactInvalid")` with every Dockerfile that cannot be read for certain.
+        Raises `ControllerError("DockerfileInvalid")` with every line that cannot be read for certain, and
+        `ControllerError("ArtifactInvalid")` when a function that is built names a digest.
         """
         if not wanted.builds:
             return world.Images()
-        sources = self._sources(found, wanted, base_tag)
+        sources = self._sure(found, wanted, base_tag)
         try:
             return self._judged(sources, known, rebuild=rebuild)
         except errors.ControllerError as error:
             if error.reason != "DockerUnavailable":
                 raise
             functions = ", ".join(sorted(function for _, function in wanted.builds))
-            return world.Images(obstacles=(notices.Blocker(error.reason, f"{error.message}; to build: {functions}"),))
+            return world.Images(obstacles=(notices.Blocker(error.reason, _unbuilt(error.message, functions)),))
+
+    def sources(self, found: checkout.Checkout | None, wanted: desired.Desired, *, base_tag: str) -> Mapping[str, str]:
+        """What each image of `wanted` would be made from, as far as the checkout says (`ImageInput.source_digest`), by
+        function. Judges no Dockerfile; asks neither registry nor engine."""
+        if found is None:
+            return {}
+        return {
+            one.function: image_inputs.source_digest(
+                one.function, one.context_digest, one.reading.text, self._arguments()
+            )
+            for one in self._sources(found, wanted, base_tag)
+        }
 
     def unmoved(self, known: record.Record) -> bool:
         """Whether the registry still shows what the record says, as far as it answers (faults.md H10)."""
@@ -97,24 +114,28 @@ class Images:
         self._builder(found, scratch, rebuild=False).push(action.works)
         self._pushed |= {work.wanted.target for work in action.works}
 
-    def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
+    def _sure(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
+        """The sources, all of which can be built as they were read."""
         if image_inputs.SOURCE_DATE_EPOCH in self._configured.images.arguments:
             sentence = f"images.arguments: {image_inputs.SOURCE_DATE_EPOCH} is given by the controller: leave it out"
             raise errors.ControllerError("SettingsInvalid", sentence)
+        sources = self._sources(found, wanted, base_tag)
+        unclear = [replace(problem, file=one.file) for one in sources for problem in one.reading.problems]
+        untaggable = [problem for one in sources for problem in _untaggable(wanted, one.function, one.image)]
+        if unclear or untaggable:
+            raise _refusal(unclear, untaggable)
+        return sources
+
+    def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
         rules = dockerfile.BaseRules(self._names(), base_tag, self._configured.registry.base_tag or "")
         contexts = {(entry.id, ref.function): ref.digest for entry in found.entries for ref in entry.contexts}
         sources: list[_Source] = []
-        wrong: list[problems.Problem] = []
         for entry, function in wanted.builds:
             with translate.failures():
                 text, file = checkout.dockerfile(found, self._store, entry, function)
             reading = dockerfile.read(text, arguments=self._configured.images.arguments, rules=rules)
             image = pinning.image_of(wanted.items[items.ItemKey(items.Kind.FUNCTION, function)])
-            wrong += [replace(problem, file=file) for problem in reading.problems]
-            wrong += _untaggable(wanted, function, image)
             sources.append(_Source(function, entry, image, reading, contexts[entry, function], file))
-        if wrong:
-            raise errors.ControllerError("ArtifactInvalid", _count(wrong), tuple(wrong))
         return tuple(sources)
 
     def _judged(self, sources: Sequence[_Source], known: record.Record, *, rebuild: bool) -> world.Images:
@@ -152,9 +173,12 @@ class Images:
             dockerfile=source.reading.text,
             bases=tuple(bases[reference] for reference in source.reading.bases),
             platform=platform,
-            arguments=tuple(sorted(self._configured.images.arguments.items())),
+            arguments=self._arguments(),
             file=source.file,
         )
+
+    def _arguments(self) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted(self._configured.images.arguments.items()))
 
     def _pins(self, works: Sequence[image_work.Work]) -> Iterator[tuple[str, str]]:
         """What is published for each function: the digest that is there, or the one before while it has to be made."""
@@ -204,6 +228,13 @@ class Images:
         )
 
 
+def how_made(configured: settings.Settings) -> tuple[str, ...]:
+    """The settings that decide what images are made, and how they are published. Of the engine its names only: another
+    one may have another platform, and asking for that would cost every pass a process (faults.md H9)."""
+    engine = (repr(configured.docker), *(os.environ.get(name, "") for name in _ENGINE_NAMES))
+    return (repr(configured.images), repr(configured.registry), *engine)
+
+
 def _without_base(sources: Sequence[_Source], bases: "probe.Bases") -> Iterator[notices.Blocker]:
     """What cannot be built because an image that it starts from cannot be had: every such image, with its functions."""
     for reasons, reason in ((bases.missing, "ImageBuildFailed"), (bases.unreachable, "RegistryUnavailable")):
@@ -211,6 +242,10 @@ def _without_base(sources: Sequence[_Source], bases: "probe.Bases") -> Iterator[
             users = [source for source in sources if reference in source.reading.bases]
             names = ", ".join(source.function for source in users)
             yield notices.Blocker(reason, f"{reference}: {why}; {users[0].file} starts from it, to build: {names}")
+
+
+def _unbuilt(why: str, functions: str) -> str:
+    return f"{why}; to build: {functions} (--skip-images leaves that to somebody else)"
 
 
 def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[problems.Problem]:
@@ -221,5 +256,13 @@ def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[
         yield problems.Problem(origin.file, origin.line, 1, f"functions.{function}.image", message)
 
 
-def _count(found: Sequence[problems.Problem]) -> str:
-    return f"{len(found)} problem{'' if len(found) == 1 else 's'} in what images are built from"
+def _refusal(unclear: Sequence[problems.Problem], untaggable: Sequence[problems.Problem]) -> errors.ControllerError:
+    """Everything that is wrong. The sentence has the first place: `status` and messages show no others."""
+    found = (*unclear, *untaggable)
+    what = "Dockerfiles" if unclear else "functions.yml"
+    count = f"{len(found)} problem{'' if len(found) == 1 else 's'}"
+    return errors.ControllerError(
+        "DockerfileInvalid" if unclear else "ArtifactInvalid",
+        f"images cannot be built from these {what}: {count}; first: {found[0]}",
+        found,
+    )

@@ -5,13 +5,17 @@ Turns an ended pass into conditions, history, events and holds; translates the s
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from controller import clock, errors, history, remembered, state, world
-from core import conditions, record
+from core import conditions, digest, image_work, record
 
 _ONCE = frozenset({"RecordRebuilt", "NotConvergeable", "ConfigDirInvalid"})
 """Notices about what this pass did or repaired: passes that find nothing to do must not repeat them."""
+
+_LOGS = 10
+"""Functions whose logs a condition shows the end of; `events` has them all."""
 
 
 class Memory:
@@ -50,10 +54,10 @@ class Memory:
         with _failures():
             return self._state.events(limit)
 
-    def attempt(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
-        """A revision is about to be applied, and these items with it become ours."""
+    def attempt(self, attempt: record.Attempt) -> None:
+        """A revision is about to be applied."""
         with _failures():
-            self._state.record_attempt(revision, intended)
+            self._state.record_attempt(attempt.revision, attempt.intended, attempt.unconverged)
 
     def succeed(self, success: world.Success) -> None:
         """A pass ended converged. A hold ends when its revision is applied on purpose, or the source moved on."""
@@ -91,13 +95,23 @@ class Memory:
 
     def fail(self, failure: world.Failure) -> None:
         """A pass ended otherwise."""
-        revision, reason, message = failure.revision, failure.reason, failure.message
+        revision, reason, message = failure.revision, failure.reason, _with_logs(failure)
         looked = True if revision or reason == "ArtifactInvalid" else None
         result = conditions.Result(False, reason, message, revision, looked, failure.stack)
         with _failures():
             before = self._state.load(with_items=False)
             after = conditions.after(result, before.conditions, now=clock.iso(self._clock.utc()))
-            self._state.record_failure(remembered.Failure(revision, reason, message, after, failure.doubtful))
+            self._state.record_failure(
+                remembered.Failure(
+                    revision,
+                    reason,
+                    message,
+                    after,
+                    failure.doubtful,
+                    events=tuple(_of_image(work) for work in failure.made),
+                    refused=tuple(_of_failed_image(reason, one) for one in failure.functions),
+                )
+            )
 
     def provisioned(self, resources_digest: str) -> None:
         """The provisioner ran: what it made true, or `core.provisioning.FAILED`."""
@@ -134,11 +148,34 @@ class Memory:
 
 
 def _events(success: world.Success) -> Iterator[history.Event]:
-    if success.decision.publishes:
-        for change in success.decision.comparison.changes:
-            yield history.Event(
-                str(change.reason), f"{change.key.kind} {change.key.name}", f"{change.operation} {change.effect}"
-            )
+    """What was published, and the images that were made: one row for each thing."""
+    images = {f"function {work.wanted.function}": _of_image(work) for work in success.decision.images}
+    for change in success.decision.comparison.changes if success.decision.publishes else ():
+        subject, words = f"{change.key.kind} {change.key.name}", f"{change.operation} {change.effect}"
+        image = images.pop(subject, None)
+        if image is None:
+            yield history.Event(str(change.reason), subject, words)
+        else:
+            yield replace(image, message=f"{words} ({change.reason}); {image.message}")
+    yield from images.values()
+
+
+def _of_image(work: image_work.Work) -> history.Event:
+    """An image that was built, or pushed once more. Of one of an earlier set only the digest is known."""
+    made, steps = work.wanted, "built and pushed" if work.need is image_work.Need.BUILD else "pushed"
+    shown = f"input {digest.short(made.digest)}" if made.dockerfile else f"digest {digest.short(work.before)}"
+    return history.Event(str(work.why), f"function {made.function}", f"image {steps}, {shown}")
+
+
+def _of_failed_image(reason: str, failed: errors.OfFunction) -> history.Event:
+    words = f"{failed.message}: {failed.log}" if failed.log else failed.message
+    return history.Event(reason, f"function {failed.function}", words)
+
+
+def _with_logs(failure: world.Failure) -> str:
+    """The message with the end of each log: `status` has no other place for what a report shows as problems."""
+    logs = (f"; last lines of {one.function}: {one.log}" for one in failure.functions[:_LOGS] if one.log)
+    return "".join((failure.message, *logs))
 
 
 @contextmanager

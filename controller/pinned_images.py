@@ -1,7 +1,8 @@
-"""The images of an earlier set, before it is published once more: are they still there, and the push of those that are
-only in the engine (faults.md H10).
+"""Images by the digests that a published set names.
 
-Part of `controller.target`, for rollbacks: needs no source. Decides nothing (`core.pinned` does); builds nothing.
+Part of `controller.target`. Of an earlier set, before it is published once more: are they still there, and the push of
+those that are only in the engine (faults.md H10). Of the live one: those that stay while somebody else makes images.
+Needs no source, decides nothing (`core.pinned` does), builds nothing.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller import errors, settings, world
-from core import actions, desired, image_inputs, items, pinned, record, references
+from core import actions, desired, image_inputs, items, observed, pinned, policy, record, references
 from manifests import pinning
 
 if TYPE_CHECKING:
@@ -59,6 +60,24 @@ class PinnedImages:
         published = _published((part.item.key, part.item, part.entry or "") for part in parts)
         functions = {part.item.key.name for part in parts if part.item.key.kind is items.Kind.FUNCTION}
         return pinned.live(known.images, pinned.pins(published, self._names, known.images), functions)
+
+    def kept(
+        self,
+        wanted: desired.Desired,
+        seen: observed.ObservedItems,
+        known: record.Record,
+        *,
+        sources: Mapping[str, str],
+    ) -> world.Images:
+        """What is published of images that somebody else makes: the pins that this controller published stay while the
+        source names the same tags. `sources` are what they would be made from now, by function. Asks nobody."""
+        functions = [items.ItemKey(items.Kind.FUNCTION, function) for _, function in wanted.builds]
+        named = {key.name: pinning.image_of(wanted.items[key]) for key in functions}
+        standing = pinned.standing(functions, seen, known)
+        pins: Mapping[str, str] = {}
+        if self._configured.images.pin is policy.Pin.DIGEST:
+            pins = pinned.kept(named, {key.name: pinning.image_of(item) for key, item in standing.items()})
+        return world.Images(pins=pins, skipped=tuple(pinned.left({**named, **pins}, sources, known.images)))
 
     @property
     def _names(self) -> references.Registries:

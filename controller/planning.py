@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from controller import errors, failpoints
 from controller import world as worlds
-from core import desired, digest, image_work, observed, plan, policy, record, stack
+from core import desired, digest, guards, image_work, observed, plan, policy, record, stack
 from core import situation as situations
 from manifests import pinning
 
@@ -24,9 +24,19 @@ def sight(world: worlds.World, request: worlds.Request, look: observed.Observed)
     """Resolve the source and probe the stack."""
     fetched = world.fetch()
     failpoints.reach(failpoints.Step.FETCHED)
-    running = world.probe(fetched, images=not request.allowed.skip_images)
+    try:
+        running = world.probe(fetched, images=not request.allowed.skip_images)
+    except errors.ControllerError:
+        _tell_a_stop(world, fetched.revision)
+        raise
     failpoints.reach(failpoints.Step.PROBED)
     return Sight(fetched, look, running, world.provisions_where())
+
+
+def _tell_a_stop(world: worlds.World, revision: str) -> None:
+    """A pass that a person has stopped needs nothing of the stack: it says so, whatever the engine does."""
+    for stop in guards.stops(world.remember(with_items=False), revision):
+        raise errors.ControllerError(stop.reason, stop.message) from None
 
 
 def sight_of(world: worlds.World, request: worlds.Request, look: observed.Observed, target: record.AppliedSet) -> Sight:
@@ -45,19 +55,26 @@ def in_sync(world: worlds.World, request: worlds.Request, seen: Sight, remembere
         request.saved is None
         and not request.allowed.rebuild
         and not always
-        and plan.unchanged(seen.look, remembered, pass_digest(seen, request), mode=request.rules.publish)
+        and plan.unchanged(seen.look, remembered, pass_digest(seen, request, remembered), mode=request.rules.publish)
         and (request.allowed.skip_images or world.images_unmoved(remembered))
     )
 
 
-def pass_digest(seen: Sight, request: worlds.Request) -> str:
-    """Covers everything that a converged pass depended on besides CONFIG_DIR, the images and the record."""
+def pass_digest(seen: Sight, request: worlds.Request, remembered: record.Record) -> str:
+    """Covers everything that a converged pass depended on besides CONFIG_DIR, the images and the record. What a pass
+    with images found in order is in order for one without them too, but not the other way round."""
+    if request.allowed.skip_images and remembered.pass_digest == (whole := _pass_digest(seen, request, skips=False)):
+        return whole
+    return _pass_digest(seen, request, skips=request.allowed.skip_images)
+
+
+def _pass_digest(seen: Sight, request: worlds.Request, *, skips: bool) -> str:
     return digest.of_parts(
         (
             seen.fetched.revision,
             seen.fetched.rules_digest,
             repr(request.rules),
-            repr(request.allowed.skip_images),
+            repr(skips),
             seen.running.fingerprint,
             seen.provisions_where,
             *seen.fetched.missing_secrets,
@@ -73,26 +90,32 @@ def decide(
     wanted = world.read()
     failpoints.reach(failpoints.Step.PARSED)
     remembered = world.remember(with_items=True)
-    rebuild = request.allowed.rebuild and not made
-    built = worlds.Images() if request.allowed.skip_images else world.images(wanted, remembered, rebuild=rebuild)
-    failpoints.reach(failpoints.Step.IMAGES_SEEN)
-    if made:
-        _require_made(built, made)
-    look = world.look() if made else seen.look
+    if request.allowed.skip_images:
+        look, shown = seen.look, world.seen(seen.look, remembered)
+        built = world.kept_images(wanted, shown, remembered)
+        failpoints.reach(failpoints.Step.IMAGES_SEEN)
+    else:
+        built = world.images(wanted, remembered, rebuild=request.allowed.rebuild and not made)
+        failpoints.reach(failpoints.Step.IMAGES_SEEN)
+        if made:
+            _require_made(built, made)
+        look = world.look() if made else seen.look
+        shown = world.seen(look, remembered)
     return situations.Situation(
         wanted=pinning.pin(wanted, built.pins) if built.pins else wanted,
         look=look,
-        seen=world.seen(look, remembered),
+        seen=shown,
         remembered=remembered,
         rules=request.rules,
         allowed=request.allowed,
         requirement=seen.fetched.requirement,
         missing_secrets=seen.fetched.missing_secrets,
-        pass_digest=pass_digest(seen, request),
+        pass_digest=pass_digest(seen, request, remembered),
         running=seen.running,
         images=built.works,
         made=made,
         obstacles=built.obstacles,
+        skipped=built.skipped,
         provisioner=world.provisions(),
         provisions_where=seen.provisions_where,
         now_s=world.now().timestamp(),

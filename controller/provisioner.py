@@ -70,15 +70,44 @@ class Provisioner:
         with the last lines. Nothing of ours runs any more after a failure; after `errors.Interrupted` it may, and the
         next run waits for it (faults.md P8, H1).
         """
-        environment = self.require_ready()
-        wanted = docker.ServiceRun(
+        environment = self._ready()
+        labels = {
+            provisioning.LABEL_RUN: run_id,
+            provisioning.LABEL_RESOURCES: resources_digest,
+            provisioning.LABEL_TARGET: self.project,
+        }
+        return _Run(self, self._of_compose(environment, labels)).ended()
+
+    def require_service(self) -> tuple[str, ...]:
+        """The services of the project, with that of the provisioner among them. Asked before anything is built or
+        published for a run. Raises what would keep one from starting: ``HostPathUnknown``, ``DockerUnavailable``, and
+        ``SettingsInvalid`` when compose cannot read its files or they have no such service."""
+        wanted = self._of_compose(self._ready(), {})
+        try:
+            found = self.engine.services(wanted, profile=wanted.profile)
+            if wanted.service not in found:  # to be named is enough for a service of any profile
+                found = self.engine.services(wanted, profile="*")
+        except docker.CommandFailed as refused:
+            said = refused.tail[-1] if refused.tail else f"exit code {refused.exit_code}"
+            text = f"stack: compose cannot read project {self.project}: {said}"
+            raise errors.ControllerError("SettingsInvalid", text) from None
+        if wanted.service not in found:
+            there = ", ".join(found) or "none at all"
+            text = f"stack.provisioner: project {self.project} has no service {wanted.service}; there are: {there}"
+            raise errors.ControllerError("SettingsInvalid", text)
+        return found
+
+    def _ready(self) -> Mapping[str, str]:
+        """What compose is told of CONFIG_DIR; the pieces that a run needs are there."""
+        environment = self._environment()
+        self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
+        return environment
+
+    def _of_compose(self, environment: Mapping[str, str], labels: Mapping[str, str]) -> docker.ServiceRun:
+        return docker.ServiceRun(
             service=self.configured.provisioner,
             name=provisioning.container_name(self.project),
-            labels={
-                provisioning.LABEL_RUN: run_id,
-                provisioning.LABEL_RESOURCES: resources_digest,
-                provisioning.LABEL_TARGET: self.project,
-            },
+            labels=labels,
             project=self.project,
             files=self.configured.compose_files,
             env_file=self.configured.env_file,
@@ -87,14 +116,6 @@ class Provisioner:
             environment=environment,
             with_deps=self.configured.with_deps,
         )
-        return _Run(self, wanted).ended()
-
-    def require_ready(self) -> Mapping[str, str]:
-        """What compose is told of CONFIG_DIR. Raises what would keep a run from starting: ``HostPathUnknown``,
-        ``DockerUnavailable``. Asked before anything is built or published for it, too."""
-        environment = self._environment()
-        self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
-        return environment
 
     def _environment(self) -> Mapping[str, str]:
         """CONFIG_DIR as the engine's host sees it. Never derived from a path that only a container has (H12)."""

@@ -5,12 +5,13 @@ A pass looks at the world and never at what woke it. `core.plan` decides; `world
 
 from controller import errors, executor, failpoints, planning, report
 from controller import world as worlds
-from core import plan
+from core import image_work, plan
 
 
 def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Report:
     """Converge once. Every expected failure is a report; CONFIG_DIR shows one complete generation either way."""
     revision = ""
+    made: tuple[image_work.Work, ...] = ()
     try:
         with world.exclusive():
             failpoints.reach(failpoints.Step.LOCKED)
@@ -27,13 +28,14 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
             decision = plan.make(situation)
             planning.refuse_moved_plan(request, decision)
             failpoints.reach(failpoints.Step.PLANNED)
+            executor.require_provisioner(world, decision, situation)
             if decision.makes_images:
                 made = executor.make_images(world, decision, situation)
                 situation = planning.decide(world, request, seen, made=made)
                 decision = plan.make(situation)
             return executor.carry_out(world, decision, situation)
     except errors.ControllerError as error:
-        return executor.failed(world, error, revision)
+        return executor.failed(world, error, revision, made=made)
 
 
 def plan_once(world: worlds.World, request: worlds.Request) -> plan.Plan:

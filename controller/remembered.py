@@ -46,13 +46,16 @@ class Success:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A pass that ended otherwise. `doubtful_generation` is set when a failed fsync left one in doubt; None leaves what
-    is remembered about that."""
+    is remembered about that. `events` are what happened to single things nevertheless; `refused` is what failed of
+    them, which is told once for as long as it fails."""
 
     revision: str
     reason: str
     message: str
     conditions: Mapping[str, record.Condition]
     doubtful_generation: int | None = None
+    events: tuple[history.Event, ...] = ()
+    refused: tuple[history.Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +110,16 @@ def row_of_failure(failure: Failure, at: str) -> history.HistoryRow:
     )
 
 
-def after_attempt(stored: Stored, revision: str, intended: tuple[record.Intended, ...]) -> Stored:
-    """Acting on a revision is about to begin. `intended` replaces what earlier attempts left of that, until a
-    success."""
-    return replace(stored, facts=replace(stored.facts, attempted_revision=revision, intended=intended))
+def after_attempt(
+    stored: Stored,
+    revision: str,
+    intended: tuple[record.Intended, ...],
+    unconverged: tuple[record.Unconverged, ...],
+) -> Stored:
+    """Acting on a revision is about to begin. `intended` replaces what earlier attempts left of that, until a success;
+    `unconverged` stands until the next attempt."""
+    facts = replace(stored.facts, attempted_revision=revision, intended=intended, unconverged=unconverged)
+    return replace(stored, facts=facts)
 
 
 def after_success(stored: Stored, success: Success, *, items_digest: str, at: str, keep: int) -> Stored:

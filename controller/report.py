@@ -87,9 +87,13 @@ def in_sync(remembered: record.Record, look: observed.Observed) -> Report:
     text = _SENTENCES[outcomes.Outcome.IN_SYNC].format(
         revision=digest.short(revision), generation=_as_generation(look.generation)
     )
+    return Report(outcomes.Outcome.IN_SYNC, text, revision, look.generation, notes=standing_notes(remembered, look))
+
+
+def standing_notes(remembered: record.Record, look: observed.Observed) -> tuple[str, ...]:
+    """What the last converged pass had to say and is still so; of files in CONFIG_DIR, what is there now."""
     notes = [note for note in remembered.notes if not note.startswith("ForeignFile: ")]
-    notes += [str(notice) for notice in remarks.foreign_files(look)]
-    return Report(outcomes.Outcome.IN_SYNC, text, revision, look.generation, notes=tuple(notes))
+    return (*notes, *(str(notice) for notice in remarks.foreign_files(look)))
 
 
 _Outcome = outcomes.Outcome

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from controller import clock, errors, executor, planning, report
 from controller import world as worlds
-from core import plan, record, rollback
+from core import image_work, plan, record, rollback
 
 
 def roll_back(
@@ -16,6 +16,7 @@ def roll_back(
 ) -> report.Report:
     """Return to `revision` (None: the one before). Every expected failure is a report, as in a pass."""
     target_revision = ""
+    made: tuple[image_work.Work, ...] = ()
     try:
         with world.exclusive():
             look = world.look()
@@ -25,6 +26,7 @@ def roll_back(
             probed = planning.sight_of(world, request, look, chosen)
             situation = planning.decide_rollback(world, request, probed=probed, target=chosen)
             decision = plan.make(situation)
+            executor.require_provisioner(world, decision, situation)
             holds = tuple(
                 record.Hold(bad, reason, clock.iso(world.now()))
                 for bad in rollback.to_hold(remembered.applied, remembered.attempted_revision, chosen)
@@ -38,7 +40,7 @@ def roll_back(
                 decision = plan.make(situation)
             return executor.carry_out(world, decision, situation, holds=holds)
     except errors.ControllerError as error:
-        return executor.failed(world, error, target_revision)
+        return executor.failed(world, error, target_revision, made=made)
 
 
 def _chosen(world: worlds.RollbackWorld, remembered: record.Record, revision: str | None) -> record.AppliedSet:

@@ -119,10 +119,15 @@ class State:
         """What happened to single things, newest first."""
         return self._told(lambda connection: history_tables.recent_events(connection, limit), absent=())
 
-    def record_attempt(self, revision: str, intended: tuple[record.Intended, ...] = ()) -> None:
+    def record_attempt(
+        self,
+        revision: str,
+        intended: tuple[record.Intended, ...] = (),
+        unconverged: tuple[record.Unconverged, ...] = (),
+    ) -> None:
         """Acting on this revision is about to begin, and `intended` may be live from now on. Writes nothing when that
         is known already."""
-        self._file.write(lambda _, stored: remembered.after_attempt(stored, revision, intended))
+        self._file.write(lambda _, stored: remembered.after_attempt(stored, revision, intended, unconverged))
 
     def record_success(self, success: Success) -> None:
         """A set is live: set, items, conditions, history and events, all of it or nothing (faults.md P3)."""
@@ -138,11 +143,15 @@ class State:
         self._file.write(change)
 
     def record_failure(self, failure: Failure) -> None:
-        """A pass failed or was refused: conditions and history. The same failure again is counted, not listed."""
+        """A pass failed or was refused: conditions, history and events. The same failure again is counted, not
+        listed."""
         at = clock.iso(self._now())
 
         def change(connection: sqlite3.Connection, stored: Stored) -> Stored:
             history_tables.add(connection, remembered.row_of_failure(failure, at))
+            told = history_tables.recent_events(connection, history_tables.EVENT_ROWS) if failure.refused else ()
+            events = (*failure.events, *history_tables.unsaid(failure.refused, told, revision=failure.revision))
+            history_tables.add_events(connection, events, revision=failure.revision, at=at)
             return remembered.after_failure(stored, failure)
 
         self._file.write(change)

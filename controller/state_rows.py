@@ -122,6 +122,7 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "commit": facts.commit,
         "project": facts.project,
         "repairs": asdict(facts.repairs) if facts.repairs else None,
+        "unconverged": [(one.key.kind, one.key.name, one.made, one.digest, one.revision) for one in facts.unconverged],
         "rebuilt": facts.rebuilt,
         "sets": [_encoded_set(known) for known in stored.sets],
     }
@@ -163,6 +164,10 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
         commit=body.get("commit", ""),
         project=body.get("project", ""),
         repairs=record.Repairs(**body["repairs"]) if body.get("repairs") else None,
+        unconverged=tuple(
+            record.Unconverged(items.ItemKey(_KINDS[kind], name), *rest)
+            for kind, name, *rest in body.get("unconverged", ())
+        ),
         rebuilt=body["rebuilt"],
     )
     return remembered.Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))

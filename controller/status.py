@@ -6,8 +6,8 @@ Owns the shape `status/v1` of docs/json.md. Only looks.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from controller import errors
-from core import image_inputs, record
+from controller import errors, report
+from core import image_inputs, record, unconverged
 
 if TYPE_CHECKING:
     from controller import settings, target
@@ -42,6 +42,16 @@ def payload(opened: "target.Target") -> dict[str, Any]:
             for image in shown
         ],
         "documents": live,
+        "notes": list(report.standing_notes(remembered, look)),
+        "by_hand": [
+            {
+                "kind": str(one.key.kind),
+                "name": one.key.name,
+                "revision": one.revision,
+                "message": unconverged.words(one),
+            }
+            for one in remembered.unconverged
+        ],
         **_statements(remembered),
     }
 

@@ -46,9 +46,6 @@ from core import (
 )
 from manifests import checkout, config_dir, config_items, merge_lock
 
-_ENGINE_NAMES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM")
-"""The variables by which the docker command chooses an engine, and what that builds for."""
-
 EMPTY_REVISION = digest.of_parts(("empty",))
 """The revision of a folder without a manifest, where `policy.allow_empty` says that this is meant."""
 
@@ -200,19 +197,14 @@ class Target:
         required = found.required_secrets
         return world.Fetched(
             revision=found.revision,
-            rules_digest=digest.of_parts((rules.rules_digest, *self._how_images_are_made())),
+            rules_digest=digest.of_parts(
+                (rules.rules_digest, *images.how_made(self._settings), repr(self._stack.provisions))
+            ),
             project=found.project,
             commit=self._commit,
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
-
-    def _how_images_are_made(self) -> tuple[str, ...]:
-        """The settings besides the source's own that decide what is published and provisioned. Of the engine its names
-        only: another one may have another platform, and asking for that would cost every pass a process (H9)."""
-        configured = self._settings
-        engine = (repr(configured.docker), *(os.environ.get(name, "") for name in _ENGINE_NAMES))
-        return (repr(configured.images), repr(configured.registry), repr(self._stack.provisions), *engine)
 
     def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:
         """One look at the running stack: when settings or the artifact name one, or when `images` are built for it."""
@@ -252,6 +244,10 @@ class Target:
         """The stack of the last look, in words."""
         return self._stack.where(self._project)
 
+    def require_provisioner(self, running: stack.Stack) -> None:
+        """Ask compose for the provisioner, and the last look for what it works on."""
+        self._stack.require_provisioner(self._project, running)
+
     def images(self, wanted: desired.Desired, known: record.Record, *, rebuild: bool) -> world.Images:
         """Look at everything that the images are made from, at registry and engine. A stack that is down does not move
         the floating base: the tag that it last took stays."""
@@ -260,6 +256,11 @@ class Target:
         if self._checkout is None:
             return world.Images()
         return self._images.see(self._checkout, wanted, known, base_tag=self._base_tag, rebuild=rebuild)
+
+    def kept_images(self, wanted: desired.Desired, seen: observed.ObservedItems, known: record.Record) -> world.Images:
+        """The pins that stay while somebody else makes the images."""
+        sources = self._images.sources(self._checkout, wanted, base_tag=self._base_tag or known.base_tag)
+        return self._pinned.kept(wanted, seen, known, sources=sources)
 
     def pinned_images(self, wanted: desired.Desired, known: record.Record) -> world.Images:
         """Look for the images of an earlier set."""
@@ -290,10 +291,10 @@ class Target:
         }
         return replace(seen, unreadable=seen.unreadable | dangling)
 
-    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+    def begin(self, attempt: record.Attempt) -> None:
         """Note the attempt. A state directory that cannot be written must not stop the publish (faults.md B7)."""
         with suppress(errors.ControllerError):
-            self.memory.attempt(revision, intended)
+            self.memory.attempt(attempt)
 
     def hold(self, holds: tuple[record.Hold, ...]) -> None:
         """Hold these revisions before anything else is done (GW3): what is begun may fail, and must not come back. As
@@ -305,7 +306,6 @@ class Target:
         """Do one action."""
         match action:
             case actions.Build():
-                self._stack.require_provisioner(self._project)
                 self._images.build(action, self._of_source(), self._scratch, rebuild=self._rebuild)
             case actions.Push() if self._checkout is None:
                 self._pinned.push(action, self._scratch)
@@ -331,7 +331,6 @@ class Target:
                 case actions.Publish():
                     return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.PublishResources():
-                    self._stack.require_provisioner(self._project)
                     return scribe.publish_resources(action, newest_mtime_s=newest_s, last_generation=last)
                 case actions.Confirm():
                     return scribe.confirm()

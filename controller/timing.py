@@ -116,10 +116,22 @@ class Timed:
         """As it is."""
         return self._inner.provisions_where()
 
+    def require_provisioner(self, running: stack.Stack) -> None:
+        """Timed as a look at the stack."""
+        with self._phase("probe", self._limits.look_s):
+            self._inner.require_provisioner(running)
+
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> world.Images:
         """Timed."""
         with self._phase("images", self._limits.look_s):
             return self._inner.images(wanted, remembered, rebuild=rebuild)
+
+    def kept_images(
+        self, wanted: desired.Desired, seen: observed.ObservedItems, remembered: record.Record
+    ) -> world.Images:
+        """Timed as a look at images."""
+        with self._phase("images", self._limits.look_s):
+            return self._inner.kept_images(wanted, seen, remembered)
 
     def read(self) -> desired.Desired:
         """Timed."""
@@ -135,10 +147,10 @@ class Timed:
         """As it is."""
         return self._inner.finishing(complete=complete)
 
-    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+    def begin(self, attempt: record.Attempt) -> None:
         """Timed as recording."""
         with self._phase("record", self._limits.usual_s):
-            self._inner.begin(revision, intended)
+            self._inner.begin(attempt)
 
     def perform(self, action: actions.Action, remembered: record.Record) -> world.Acted | world.Told:
         """Timed by the kind of action."""

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from controller import errors
 from core import (
     actions,
     compatibility,
@@ -57,12 +58,13 @@ class Images:
 
     `obstacles` kept it from a verdict on all of them. `pins` are the references to publish instead of those in
     functions.yml, by function: with the digest that is in the registry, or with the last known one while the image has
-    to be made.
+    to be made. `skipped` is what there is to say of those that somebody else makes.
     """
 
     works: tuple[image_work.Work, ...] = ()
     obstacles: tuple[notices.Blocker, ...] = ()
     pins: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[notices.Notice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +108,16 @@ class Success:
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A pass that ended otherwise. `doubtful` is a generation that a failed fsync left in doubt; `stack` is what the
-    look at the stack says, empty when there was none."""
+    look at the stack says, empty when there was none. `made` are images that it made before that, `functions` those
+    whose images failed."""
 
     revision: str
     reason: str
     message: str
     doubtful: int | None = None
     stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
+    made: tuple[image_work.Work, ...] = ()
+    functions: tuple[errors.OfFunction, ...] = ()
 
 
 class World(Protocol):
@@ -149,8 +154,16 @@ class World(Protocol):
         """Which stack the provisioner would run in, by its project and its engine's name; "" without a provisioner.
         Asked after `probe`."""
 
+    def require_provisioner(self, running: stack.Stack) -> None:
+        """Raise what would keep a provisioner that is due from starting, or have it work on nothing. `running` is what
+        `probe` found. Changes nothing."""
+
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
         """Look at everything that the images of `wanted` are made from, and at registry and engine."""
+
+    def kept_images(self, wanted: desired.Desired, seen: observed.ObservedItems, remembered: record.Record) -> Images:
+        """The images of `wanted` where somebody else makes them: the pins that stay. Asks neither registry nor
+        engine."""
 
     def read(self) -> desired.Desired:
         """Read and fold what was fetched last."""
@@ -161,8 +174,8 @@ class World(Protocol):
     def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
         """What is inside is finished before a signal ends the process; the pass is `complete` with it, or not yet."""
 
-    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
-        """Note that this revision is being applied, and durably what is going to be ours with it."""
+    def begin(self, attempt: record.Attempt) -> None:
+        """Note durably what is about to be applied."""
 
     def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         """Do one action. `Told` when there is nothing to record yet."""

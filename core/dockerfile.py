@@ -75,7 +75,7 @@ def read(text: bytes | str, *, arguments: Mapping[str, str], rules: BaseRules) -
     for instruction in found:
         stages.take(instruction)
     if not stages.count:
-        stages.wrong.append((0, "has no FROM: there is nothing to build on"))
+        stages.wrong.append((0, "has no FROM: begin it with FROM and the image to build on"))
     if stages.wrong:
         return _refused(stages.wrong)
     return Reading(_edited(decoded, (*_without_syntax(top), *stages.edits)), tuple(stages.bases.values()))

@@ -54,7 +54,7 @@ class Stages:
                 case "arg" if not self.count:
                     self._declare(instruction.text[instruction.arguments :])
                 case _ if not self.count:
-                    raise words.Unclear("stands before the first FROM, where only ARG may")
+                    raise words.Unclear("stands before the first FROM, where only ARG may: move it below")
                 case "copy" | "run":
                     for start, name in _others(instruction.name, instruction.text, instruction.arguments):
                         self._other(instruction, start, name)

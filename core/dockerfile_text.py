@@ -145,7 +145,9 @@ def _joined(found: Sequence[Line], at: int, escape: str) -> tuple[Instruction, i
     text = "".join(parts).rstrip(words.SPACES)
     name, arguments = words.command(text, 0)
     if name not in _INSTRUCTIONS:
-        raise UnclearLine(first.number, "does not begin with an instruction that Dockerfiles have")
+        raise UnclearLine(
+            first.number, "does not begin with an instruction that Dockerfiles have: correct its first word"
+        )
     return Instruction(first.number, name, text, arguments, tuple(pieces)), at
 
 
@@ -164,4 +166,4 @@ def _after(heredoc: words.Heredoc, found: Sequence[Line], at: int, instruction: 
         line, at = found[at].text, at + 1
         if (line.lstrip("\t") if heredoc.indented else line) == heredoc.name:
             return at
-    raise UnclearLine(instruction.line, "begins a here-document that never ends")
+    raise UnclearLine(instruction.line, "begins a here-document that never ends: put its end on a line of its own")

@@ -3,7 +3,7 @@ that look like an accident (design.md section 5, faults.md P6 and C1)."""
 
 from collections.abc import Iterator
 
-from core import compatibility, diff, digest, image_inputs, items, notices, policy
+from core import compatibility, diff, digest, image_inputs, items, notices, policy, record
 from core import situation as situations
 
 REMOVALS_ALWAYS_ALLOWED = 3
@@ -14,14 +14,7 @@ _COUNTED = (items.Kind.FUNCTION, items.Kind.ROUTE, items.Kind.TABLE, items.Kind.
 
 def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Blocker]:
     """Everything that stands in the way, all of it, most deliberate first."""
-    remembered = situation.remembered
-    if remembered.suspension is not None:
-        stop = remembered.suspension
-        until = f" until {stop.until}" if stop.until else ""
-        yield notices.Blocker("Suspended", f"suspended by {stop.owner}{until}: {stop.reason}")
-    for hold in remembered.holds:
-        if hold.revision == situation.wanted.revision:
-            yield notices.Blocker("Held", f"revision {hold.revision} is held since {hold.since}: {hold.reason}")
+    yield from stops(situation.remembered, situation.wanted.revision)
     if situation.missing_secrets:
         yield notices.Blocker("SecretsMissing", f"required secrets are not set: {', '.join(situation.missing_secrets)}")
     for finding in compatibility.judge(situation.requirement, situation.running, strict=situation.rules.strict):
@@ -35,6 +28,17 @@ def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator
     yield from _unreadable(situation)
     yield from _too_large(comparison)
     yield from _shrinking(situation, comparison)
+
+
+def stops(remembered: record.Record, revision: str) -> Iterator[notices.Blocker]:
+    """What a person said about this revision, or about any: it stands whatever there is to see."""
+    if remembered.suspension is not None:
+        stop = remembered.suspension
+        until = f" until {stop.until}" if stop.until else ""
+        yield notices.Blocker("Suspended", f"suspended by {stop.owner}{until}: {stop.reason}")
+    for hold in remembered.holds:
+        if hold.revision == revision:
+            yield notices.Blocker("Held", f"revision {hold.revision} is held since {hold.since}: {hold.reason}")
 
 
 def _conflicting_images(situation: situations.Situation) -> Iterator[notices.Blocker]:

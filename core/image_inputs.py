@@ -70,6 +70,11 @@ class ImageInput:
     file: str = ""
 
     @property
+    def source_digest(self) -> str:
+        """See `source_digest`."""
+        return source_digest(self.function, self.context_digest, self.dockerfile, self.arguments)
+
+    @property
     def digest(self) -> str:
         """The input digest. The function's name counts (it is a path of the context); tags and registries do not."""
         return digest.of_parts(
@@ -84,6 +89,14 @@ class ImageInput:
                 *(part for argument in self.arguments for part in argument),
             )
         )
+
+
+def source_digest(function: str, context_digest: str, dockerfile: str, arguments: tuple[tuple[str, str], ...]) -> str:
+    """The digest of what source and settings alone say of an input: neither registry nor engine has to be asked for it,
+    as they are for the bases and the platform. Inputs that differ in it differ."""
+    return digest.of_parts(
+        ("image-source-1", function, context_digest, dockerfile, *(part for argument in arguments for part in argument))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +118,8 @@ class ImageLook:
 @dataclass(frozen=True, slots=True)
 class ImageRecord:
     """An image that was made or found, as the record keeps it: what the next pass looks at before it reads anything.
-    `digest` is the one of the manifest in the registry."""
+    `digest` is the one of the manifest in the registry. `source_digest` is that of its input, "" when it is not
+    known."""
 
     function: str
     image: str
@@ -113,3 +127,4 @@ class ImageRecord:
     input_digest: str
     digest: str
     bases: tuple[Base, ...] = ()
+    source_digest: str = ""

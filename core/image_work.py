@@ -59,7 +59,9 @@ class Work:
     def record(self) -> image_inputs.ImageRecord:
         """What to remember of it, once nothing is needed."""
         made = self.wanted
-        return image_inputs.ImageRecord(made.function, made.image, made.target, made.digest, self.digest, made.bases)
+        return image_inputs.ImageRecord(
+            made.function, made.image, made.target, made.digest, self.digest, made.bases, made.source_digest
+        )
 
 
 def judge(

@@ -1,14 +1,15 @@
-"""Images of an earlier set of documents: which of them have to be in the registry before the set is published again.
+"""Images by the digests that a published set names (contract.md section 5).
 
-Part of a rollback (contract.md section 5: a published image names its digest; faults.md H10: only digests that the
-registry has are published). Pure: `controller.pinned_images` asks registry and engine. Knows no sources: nothing can be
-built for a set that is older than the source, so what is lost stays lost.
+Of an earlier set: which of them have to be in the registry before it is published again (faults.md H10: only digests
+that the registry has are published). Nothing can be built for a set that is older than the source, so what is lost
+stays lost. Of the live set: which of them stay in a pass that leaves images to somebody else. Pure: it is
+`controller.pinned_images` that asks registry and engine.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from core import image_inputs, image_work, items, references
+from core import image_inputs, image_work, intentions, items, notices, observed, record, references
 
 _FILE = str(items.Document.FUNCTIONS)
 
@@ -92,6 +93,48 @@ def live(
     return tuple(made.values())
 
 
+def standing(
+    functions: Iterable[items.ItemKey], seen: observed.ObservedItems, known: record.Record
+) -> Mapping[items.ItemKey, items.Item]:
+    """The functions as this controller published them last: as an attempt that never ended left them, or else as the
+    applied set has them. Of one that neither knows, what CONFIG_DIR shows: the record may be lost (faults.md B5)."""
+    applied = {part.item.key: part.item for part in (known.applied.items if known.applied else ())}
+    ours = applied | {key: part.item for key, part in intentions.published(known.intended, seen).items()}
+    found = {key: ours.get(key) or seen.items.get(key) for key in functions}
+    return {key: item for key, item in found.items() if item is not None}
+
+
+def kept(wanted: Mapping[str, str], shown: Mapping[str, str]) -> Mapping[str, str]:
+    """The pins that stay where no image is looked at, by function. `wanted` are the images that the source names,
+    `shown` those that are live. While both name the same tag, the digest is what was found under it by the last pass
+    that looked: publishing the tag alone would give it up without a reason (faults.md P8)."""
+    return {
+        function: standing
+        for function, image in wanted.items()
+        if (standing := shown.get(function, "")) and _is_pin_of(standing, image)
+    }
+
+
+def left(
+    shown: Mapping[str, str], sources: Mapping[str, str], recorded: Iterable[image_inputs.ImageRecord]
+) -> Iterator[notices.Notice]:
+    """What is known to be different of the images that a pass leaves to somebody else. `shown` are those that it
+    publishes, `sources` what they would be made from now (`image_inputs.source_digest`), both by function."""
+    for made in recorded:
+        image = shown.get(made.function, "")
+        if not image or references.tagged(image.partition("@")[0]) != made.image:
+            continue
+        pin = image.partition("@")[2]
+        if made.source_digest and sources.get(made.function, made.source_digest) != made.source_digest:
+            words = "was made from something else than the source has now"
+        elif pin and pin != made.digest:
+            words = "is not the image that was made last"
+        else:
+            continue
+        message = f"function {made.function}: {image} {words}; --skip-images leaves making it to somebody else"
+        yield notices.Notice("ImageSkipped", message)
+
+
 def judge(wanted: Collection[Pin], looks: Mapping[str, PinLook]) -> Verdict:
     """The verdict on every pin. `looks` is by `Pin.image`. A registry that did not answer loses nothing: its pins are
     published, and said to be unchecked (faults.md H10)."""
@@ -132,6 +175,11 @@ def _input(pin: Pin) -> image_inputs.ImageInput:
 def _is_pinned(image: str) -> bool:
     found = references.split(image)
     return bool(found.tag and found.digest)
+
+
+def _is_pin_of(pin: str, image: str) -> bool:
+    """Whether it is the same tag with a digest behind it. An image that names a digest itself is taken at its word."""
+    return "@" not in image and _is_pinned(pin) and references.tagged(image) == pin.partition("@")[0]
 
 
 def _is_in(image: str, names: references.Registries) -> bool:

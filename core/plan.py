@@ -25,8 +25,12 @@ from core import (
     provisioning,
     record,
     remarks,
+    unconverged,
 )
 from core import situation as situations
+
+_NO_ATTEMPT = record.Attempt("")
+"""Of a plan that is not made yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Plan:
     `images` are those that have to be made, or that this pass has made. While some have to be, `actions` ends with
     pushing them: what is published holds their digests, so the rest is planned when these are known. `provision` says
     why the provisioner runs, None when it does not. `repairs` is what to remember of healing,
-    None when nothing is healed. `intended` is what the record has to hold before the first action.
+    None when nothing is healed. `attempt` is what the record has to hold before the first action.
     """
 
     revision: str
@@ -63,7 +67,7 @@ class Plan:
     images: tuple[image_work.Work, ...] = ()
     provision: provisioning.Reason | None = None
     repairs: record.Repairs | None = None
-    intended: tuple[record.Intended, ...] = ()
+    attempt: record.Attempt = _NO_ATTEMPT
 
     @property
     def publishes(self) -> bool:
@@ -93,6 +97,9 @@ def make(situation: situations.Situation) -> Plan:
     blockers = tuple(guards.blockers(situation, comparison))
     provision = _provision(situation, comparison)
     outcome = outcomes.of(situation, comparison, provision=provision is not None)
+    told = tuple(remarks.of(situation, comparison))
+    if provision is not None and _is_left_alone(outcome, situation, comparison):
+        provision, told = None, (*told, remarks.left_unprovisioned())
     repairs, stalled = convergence.repair(situation, comparison, outcome)
     blockers += (stalled,) if stalled else ()
     outcome = outcomes.Outcome.BLOCKED if blockers else outcome
@@ -108,16 +115,23 @@ def make(situation: situations.Situation) -> Plan:
         ),
         actions=tuple(_actions(outcome, situation, comparison, provision)),
         blockers=blockers,
-        notices=tuple(remarks.of(situation, comparison)),
+        notices=told,
         images=(*outcomes.needed(situation.images), *situation.made),
         provision=provision,
         repairs=repairs,
-        intended=situation.remembered.intended,
     )
-    if not decision.publishes:
-        return decision
-    intended = intentions.after_publishing(comparison, situation.seen, situation.remembered)
-    return replace(decision, intended=intended)
+    return replace(decision, attempt=_attempt(decision, situation))
+
+
+def _attempt(decision: Plan, situation: situations.Situation) -> record.Attempt:
+    """What the record has to know before the first action; while images are made, nothing is claimed anew."""
+    remembered, comparison = situation.remembered, decision.comparison
+    intended, left = remembered.intended, remembered.unconverged
+    if decision.publishes:
+        intended = intentions.after_publishing(comparison, situation.seen, remembered)
+    if not decision.makes_images:
+        left = unconverged.after_publishing(comparison, decision.revision, left)
+    return record.Attempt(decision.revision, intended, left)
 
 
 def observed_digest(look: observed.Observed) -> str:
@@ -148,7 +162,10 @@ def changes_digest(
 
 
 def _with_rebuilds(comparison: diff.Diff, situation: situations.Situation) -> diff.Diff:
-    """Say of each changed function whether its image is made anew: those without a verdict would be."""
+    """Say of each changed function whether its image is made anew: those without a verdict would be, if this pass
+    makes images at all."""
+    if situation.allowed.skip_images:
+        return comparison
     judged = {work.wanted.function for work in situation.images}
     made = {work.wanted.function for work in (*outcomes.needed(situation.images), *situation.made)}
     made |= {function for _, function in situation.wanted.builds} - judged
@@ -182,7 +199,16 @@ def _provision(situation: situations.Situation, comparison: diff.Diff) -> provis
     )
 
 
-_NOTHING_TO_ACT_ON = frozenset({outcomes.Outcome.IN_SYNC, outcomes.Outcome.BLOCKED, outcomes.Outcome.DRIFT_LEFT_ALONE})
+def _is_left_alone(outcome: outcomes.Outcome, situation: situations.Situation, comparison: diff.Diff) -> bool:
+    """Whether a provisioner that is run now would make drift true that nobody heals. Other drift is none of its
+    business: contract.md section 8 has it read the resources alone."""
+    if outcome is not outcomes.Outcome.DRIFT_LEFT_ALONE:
+        return False
+    moved = any(change.key.kind.document is items.Document.RESOURCES for change in comparison.changes)
+    return moved or situation.look.digests.get(items.Document.RESOURCES) is None
+
+
+_NOTHING_TO_ACT_ON = frozenset({outcomes.Outcome.IN_SYNC, outcomes.Outcome.BLOCKED})
 _ONLY_THE_RECORD = frozenset({outcomes.Outcome.RECORD_ONLY, outcomes.Outcome.LEFTOVERS, outcomes.Outcome.PROVISION_DUE})
 
 
@@ -194,6 +220,9 @@ def _actions(
 ) -> Iterator[actions.Action]:
     """The order of design.md section 4: nothing is built or pushed after the first publish."""
     if outcome in _NOTHING_TO_ACT_ON:
+        return
+    if outcome is outcomes.Outcome.DRIFT_LEFT_ALONE:
+        yield from _provisioner(situation, comparison, provision)
         return
     works = outcomes.needed(situation.images)
     if works:
@@ -216,11 +245,18 @@ def _actions(
                 _shows(situation, documents, document)
                 for document in (items.Document.FUNCTIONS, items.Document.ROUTING)
             )
-        yield actions.Provision(resources_digest(comparison, situation.provisions_where), provision)
+        yield from _provisioner(situation, comparison, provision)
     if publishes and not only_resources:
         yield actions.Publish(documents, comparison.result, situation.rules.publish)
     else:
         yield actions.Confirm(comparison.result)
+
+
+def _provisioner(
+    situation: situations.Situation, comparison: diff.Diff, provision: provisioning.Reason | None
+) -> Iterator[actions.Action]:
+    if provision is not None:
+        yield actions.Provision(resources_digest(comparison, situation.provisions_where), provision)
 
 
 def _documents_differ(situation: situations.Situation, comparison: diff.Diff) -> bool:

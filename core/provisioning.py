@@ -4,10 +4,10 @@ Stands between looking and acting: `core.plan` asks `needed`, `controller.provis
 `worth_retry`. An exited provisioner is its normal state and never drift (consumers.md PR2).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 
-from core import policy
+from core import policy, stack, stack_reading
 
 
 class Reason(StrEnum):
@@ -46,6 +46,13 @@ def needed(
         first = Reason.LAST_RUN_FAILED if provisioned_digest else Reason.FIRST_RUN
         return None if empty else first
     return Reason.RESOURCES_CHANGED
+
+
+def works_on_nothing(seen: stack.Stack, defined: Collection[str], *, service: str) -> bool:
+    """Whether a run without its dependencies would find nothing to work on: the project defines other services than the
+    provisioner's own, and none of its containers lives (consumers.md DK2: what it depends on is not started for it)."""
+    runs = any(each.name != service and each.state in stack_reading.LIVE for each in seen.services)
+    return not runs and any(name != service for name in defined)
 
 
 LABEL_RUN = "artifact-controller.run"

@@ -48,6 +48,30 @@ class Intended:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconverged:
+    """A table or bucket that a publish changed or dropped, and that no provisioner run changes (consumers.md PR1).
+
+    `made` is the digest of what was published before that, and exists as far as is known; `digest` is what is published
+    now, "" when it is no longer asked for; `revision` brought that.
+    """
+
+    key: items.ItemKey
+    made: str
+    digest: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What has to be known before the first action: the revision, what is going to be ours with it, and what of it is
+    left to a person."""
+
+    revision: str
+    intended: tuple[Intended, ...] = ()
+    unconverged: tuple[Unconverged, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """A revision that must not be applied again, and why."""
 
@@ -102,7 +126,8 @@ class Record:
     last failed. `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a
     while rebuilds nothing. `commit` is the newest one of a git source that was applied, "" for other sources. `project`
     is the last one that an applied artifact named. `repairs` count the healing that does not hold. `intended` is what
-    attempts since the last success were about to publish: see `core.intentions`.
+    attempts since the last success were about to publish: see `core.intentions`. `unconverged` is what nobody but a
+    person makes true: see `core.unconverged`.
     """
 
     attempted_revision: str = ""
@@ -121,5 +146,6 @@ class Record:
     commit: str = ""
     project: str = ""
     repairs: Repairs | None = None
+    unconverged: tuple[Unconverged, ...] = ()
     rebuilt: str = ""
     """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""

@@ -3,10 +3,14 @@
 Part of `core.plan`, and pure. Each notice has a code.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 
-from core import compatibility, diff, notices, observed, stack
+from core import compatibility, diff, items, notices, observed, stack
 from core import situation as situations
+
+_PROVISIONED = (items.Kind.TABLE, items.Kind.BUCKET)
+"""What the provisioner makes (consumers.md PR1)."""
 
 
 def of(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Notice]:
@@ -20,6 +24,8 @@ def of(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notic
     if situation.remembered.rebuilt:
         yield notices.Notice("RecordRebuilt", situation.remembered.rebuilt)
     yield from _of_the_stack(situation)
+    yield from _not_provisioned(situation)
+    yield from situation.skipped
     yield from _not_convergeable(comparison)
 
 
@@ -42,6 +48,27 @@ def _of_the_stack(situation: situations.Situation) -> Iterator[notices.Notice]:
         if not work.known:
             message = f"function {work.wanted.function}: the registry of {work.wanted.target} did not answer"
             yield notices.Notice("ImageNotChecked", message)
+
+
+def _not_provisioned(situation: situations.Situation) -> Iterator[notices.Notice]:
+    """Resources that are published for a provisioner which nobody runs (contract.md section 8)."""
+    counted = Counter(key.kind for key in situation.wanted.items if key.kind in _PROVISIONED)
+    if situation.provisioner or not counted:
+        return
+    told = ", ".join(f"{each} {kind}{'' if each == 1 else 's'}" for kind in _PROVISIONED if (each := counted[kind]))
+    many = counted.total()
+    yield notices.Notice(
+        "NotProvisioned",
+        f"{many} resource{'' if many == 1 else 's'} published that no provisioner makes ({told}); "
+        "set stack.compose_files to have it run",
+    )
+
+
+def left_unprovisioned() -> notices.Notice:
+    """A provisioner that is due, and is not run on resources that somebody else wrote."""
+    return notices.Notice(
+        "NotProvisioned", "the provisioner is due and is not run: resources.yml drifted, and self_heal is off"
+    )
 
 
 def _not_convergeable(comparison: diff.Diff) -> Iterator[notices.Notice]:

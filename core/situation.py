@@ -12,7 +12,8 @@ class Situation:
     earlier set and not what the source asks for.
 
     `running` is the stack as it was probed. `images` is the verdict on every image that is built here, and `made` are
-    the ones that this pass has made already: it looked again since. `obstacles` are what kept it from a verdict.
+    the ones that this pass has made already: it looked again since. `obstacles` are what kept it from a verdict,
+    `skipped` what there is to say of images that somebody else makes.
     `provisioner` says that the stack has one that can be run from here, `provisions_where` which stack that is: its
     project and its engine. `now_s` is in seconds since the epoch.
     """
@@ -31,6 +32,7 @@ class Situation:
     images: tuple[image_work.Work, ...] = ()
     made: tuple[image_work.Work, ...] = ()
     obstacles: tuple[notices.Blocker, ...] = ()
+    skipped: tuple[notices.Notice, ...] = ()
     provisioner: bool = False
     provisions_where: str = ""
     now_s: float = 0.0

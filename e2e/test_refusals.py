@@ -1,11 +1,7 @@
 """What a pass refuses before it builds, writes or runs anything, on a real engine."""
 
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -30,17 +26,6 @@ def test_compose_stack_of_another_version_or_mode(
     assert watch.documents(stack.config_dir) == before
     probed = stack_probe(target)
     assert {each["service"] for each in probed["services"]} >= {"gateway", "agent"}
-
-
-def test_engine_hung(stack: stacks.Stack, controller: commands.Controller, artifact: artifacts.Artifact) -> None:
-    """69 at the deadline: a socket that accepts and never answers; no child is left behind."""
-    target = converging.Target(stack, controller, artifact)
-    before = watch.documents(stack.config_dir)
-    with never_answering(stack.folder / "hung.sock") as address:
-        env = {"DOCKER_HOST": address, "CONTROLLER_DEADLINES__PROBE": "2s"}
-        report = target.reconcile(expect=69, env=env)
-    assert report.reason == "DockerUnavailable"
-    assert watch.documents(stack.config_dir) == before
 
 
 def test_engine_gone(stack: stacks.Stack, controller: commands.Controller, artifact: artifacts.Artifact) -> None:
@@ -70,25 +55,3 @@ def stack_probe(target: converging.Target) -> dict[str, list[dict[str, str]]]:
     ended = target.controller.run("probe", "--project", target.stack.project, "--output", "json", expect=None)
     found: dict[str, list[dict[str, str]]] = json.loads(ended.out)
     return found
-
-
-@contextmanager
-def never_answering(path: Path) -> Iterator[str]:
-    """An engine that accepts and says nothing."""
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        server.listen(64)
-        taken: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    taken.append(server.accept()[0])
-                except OSError:
-                    return
-
-        threading.Thread(target=accept, daemon=True).start()
-        yield f"unix://{path}"
-        server.shutdown(socket.SHUT_RDWR)
-        for each in taken:
-            each.close()

@@ -40,6 +40,7 @@ def command(interruption: Any, /, **options: Any) -> int:
         in_container=compose_stack.in_container(),
         deadline_s=loaded.deadlines.provision,
     )
+    runner.require_service()
     ran = runner.run("", secrets.token_hex(8))
     printer = shared.printer(options)
     printer.diagnostics(f"note: {note}" for note in ran.notes)

@@ -8,6 +8,8 @@ from controller import errors
 from controller.commands import options as shared
 from core import digest
 
+_MOST_NOTES = 10
+
 
 @click.command(short_help="What is live, what was tried, and the conditions.")
 @shared.of_target
@@ -59,4 +61,8 @@ def _lines(payload: dict[str, Any]) -> list[str]:
         + (f": {condition['message']}" if condition["message"] else "")
         for condition in payload["conditions"]
     ]
+    lines += [f"by hand     {one['message']} (since {digest.short(one['revision'])})" for one in payload["by_hand"]]
+    lines += [f"note        {note}" for note in payload["notes"][:_MOST_NOTES]]
+    if len(payload["notes"]) > _MOST_NOTES:
+        lines.append(f"note        … and {len(payload['notes']) - _MOST_NOTES} more (--output json shows all)")
     return lines

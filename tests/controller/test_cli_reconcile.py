@@ -158,7 +158,7 @@ def test_a_dockerfile_needs_a_build_until_told_otherwise(shop: Shop) -> None:
     assert ended.code == 69
     assert "failed (DockerUnavailable): " in ended.err
     assert "catalog-list" in ended.err
-    assert "--skip-images" in ended.err.splitlines()[-1]
+    assert "--skip-images" in ended.err
     assert command.visible(shop.config) == before
     assert shop.reconcile("--skip-images").code == 0
     assert b"timeout: 25" in (shop.documents()["functions.yml"] or b"")

@@ -390,6 +390,25 @@ def test_dk2_dependencies_are_started_only_when_told(stub: docker_stub.DockerStu
     assert not {"--no-deps", "--profile", "--env-file", "--project-directory", "--file"} & set(stub.calls[0])
 
 
+def test_h5_the_services_of_a_project_are_the_names_in_the_answer(stub: docker_stub.DockerStub) -> None:
+    """Asked with the files, the environment and the profile of a run; a warning among them is no service."""
+    stub.does("compose", 'printf "%s\\n" gateway "WARNING: no such thing" provisioner gateway "$CONFIG_DIR"')
+    assert docker.Engine().services(service(), profile="*") == ("gateway", "provisioner")
+    (words,) = stub.calls
+    assert words[-2:] == ["config", "--services"]
+    assert {"/srv/compose.yml", "/srv/stack.env", "esb", "/srv", "*"} <= set(words)
+    assert "deploy" not in words
+
+
+def test_h5_compose_that_says_no_is_one_thing_and_none_at_all_another(stub: docker_stub.DockerStub) -> None:
+    stub.says("compose", err="yaml: line 1: did not find expected node content", code=15)
+    with pytest.raises(docker.CommandFailed) as caught:
+        docker.Engine().services(service(), profile=None)
+    assert caught.value.tail == ("yaml: line 1: did not find expected node content",)
+    stub.says("compose", err="docker: 'compose' is not a docker command.", code=1)
+    assert failed(docker.Engine().services, service(), profile=None).reason == "DockerUnavailable"
+
+
 @pytest.mark.parametrize("code", [1, 2, 124, 125, 126, 127, 137, 143, 255])
 def test_h3_any_exit_code_of_the_container_is_a_value(stub: docker_stub.DockerStub, code: int) -> None:
     """Also those that compose, docker, the shell and timeout use themselves."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -215,6 +216,22 @@ def test_a_compose_file_that_is_none_is_no_outcome(engine: docker.Engine, tmp_pa
     wanted.files[0].write_text("services: [")
     with pytest.raises(docker.CommandFailed, match="yaml"):
         engine.run_service(wanted)
+
+
+def test_h5_the_services_of_a_project_are_asked_of_compose_alone(engine: docker.Engine, tmp_path: Path) -> None:
+    """By profile, with the CONFIG_DIR that its files want; files that are none are a failure, and nothing is made."""
+    wanted = service(tmp_path, "ends", CONFIG_DIR="/srv/config")
+    wanted.files[0].write_text(
+        "services: {gateway: {image: x}, tables: {image: x, profiles: [deploy]}, "
+        "once: {image: x, profiles: [seldom], volumes: ['${CONFIG_DIR:?not told}:/c']}}"
+    )
+    assert engine.services(wanted, profile=None) == ("gateway",)
+    assert engine.services(wanted, profile="deploy") == ("gateway", "tables")
+    assert engine.services(wanted, profile="*") == ("gateway", "once", "tables")
+    for spoilt in (replace(wanted, environment={}), replace(wanted, files=(tmp_path / "gone.yml",))):
+        with pytest.raises(docker.CommandFailed, match=r"not told|no such file"):
+            engine.services(spoilt, profile="*")
+    assert engine.containers(name=RUN) == ()
 
 
 def test_p7_p8_one_at_a_time_and_gone_at_the_deadline(engine: docker.Engine, tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pty
 import re
 import socket
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 import yaml
 
 from controller import docker_child
-from tests.fakes import command, docker_stub, engines, registries
+from tests.fakes import command, docker_stub, engine_socket, engines, registries
 
 pytestmark = [pytest.mark.engine, pytest.mark.process]
 
@@ -28,136 +27,6 @@ NAME = f"faulttest-{os.getpid()}"
 BASE = f"{NAME}/busybox:1"
 FUNCTION = "catalog-list"
 OTHER = "orders-create"
-
-
-# An engine that fails on demand
-
-
-Act = Callable[[socket.socket, threading.Event], bool]
-"""What happens to a request before the engine hears of it; False: it never does."""
-
-
-def says(status: str, body: bytes = b"") -> Act:
-    """Answer in the engine's place."""
-    head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-
-    def act(client: socket.socket, over: threading.Event) -> bool:
-        del over
-        client.sendall(head.encode() + body)
-        return False
-
-    return act
-
-
-def cut(client: socket.socket, over: threading.Event) -> bool:
-    """Begin an answer and go away."""
-    del over
-    client.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 999\r\n\r\n[{"Id": "')
-    return False
-
-
-def drops(client: socket.socket, over: threading.Event) -> bool:
-    """Go away without a word, as an engine that is being restarted."""
-    del client, over
-    return False
-
-
-def hangs(client: socket.socket, over: threading.Event) -> bool:
-    """Never answer."""
-    del client
-    over.wait()
-    return False
-
-
-def dawdles(client: socket.socket, over: threading.Event) -> bool:
-    """Be late, but answer."""
-    del client
-    over.wait(0.02)
-    return True
-
-
-class Proxy:
-    """A socket before the engine's own. Every request has a connection of its own, so that each can be scripted."""
-
-    def __init__(self, path: Path) -> None:
-        self.address = f"unix://{path}"
-        self.requests: list[str] = []
-        self._engine = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-        self._script: tuple[re.Pattern[str], Act] | None = None
-        self._over = threading.Event()
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-        self._server = socket.socket(socket.AF_UNIX)
-        self._server.bind(str(path))
-        self._server.listen(64)
-        self._start(self._accept)
-
-    def meet(self, pattern: str, act: Act) -> None:
-        """Let every request whose ``METHOD PATH`` has the pattern in it meet this."""
-        self._script = re.compile(pattern), act
-
-    def heal(self) -> None:
-        """Be a faithful way to the engine again."""
-        self._script = None
-
-    def stop(self) -> None:
-        """Close everything; whoever hangs is let go."""
-        self._over.set()
-        for each in (self._server, *tuple(self._open)):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(timeout=10)
-        self._server.close()
-
-    def _start(self, act: Callable[..., None], *arguments: object) -> threading.Thread:
-        thread = threading.Thread(target=act, args=arguments, daemon=True)
-        thread.start()
-        self._threads.append(thread)
-        return thread
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client = self._server.accept()[0]
-            except OSError:
-                return
-            self._start(self._serve, client)
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, socket.socket(socket.AF_UNIX) as engine, contextlib.suppress(OSError):
-            self._open |= {client, engine}
-            head = self._head(client)
-            words = head.partition(b"\r\n")[0].decode().split()
-            request = " ".join(words[:2])
-            self.requests.append(request)
-            script = self._script
-            if not words or (script and script[0].search(request) and not script[1](client, self._over)):
-                return
-            engine.connect(self._engine)
-            engine.sendall(head)
-            there = self._start(_copy, client, engine)
-            _copy(engine, client)
-            with contextlib.suppress(OSError):
-                client.shutdown(socket.SHUT_RDWR)
-            there.join(timeout=10)
-
-    @staticmethod
-    def _head(client: socket.socket) -> bytes:
-        """The request up to its body, asking for a connection of its own unless the connection becomes a stream."""
-        head = b""
-        while b"\r\n\r\n" not in head and (piece := client.recv(65536)):
-            head += piece
-        if b"\r\nupgrade:" in head.lower():
-            return head
-        return head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while piece := source.recv(65536):
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)
 
 
 # One function to build
@@ -169,7 +38,7 @@ class Place:
 
     shop: command.Shop
     registry: registries.Registry
-    proxy: Proxy
+    proxy: engine_socket.Proxy
 
     @property
     def environment(self) -> dict[str, str]:
@@ -220,7 +89,7 @@ def base() -> Iterator[str]:
 def place(base: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """Nothing is built yet; the registry has the base."""
     with registries.running() as registry:
-        proxy = Proxy(tmp_path_factory.mktemp("p") / "s")
+        proxy = engine_socket.Proxy(tmp_path_factory.mktemp("p") / "s")
         found = Place(command.Shop(tmp_path / "shop"), registry, proxy)
         target = f"{registry.address}/base:1"
         engines.docker("tag", base, target)
@@ -253,15 +122,19 @@ def left_behind(mark: str) -> list[int]:
 
 ALL, BUT_PING = "", r"^(?!\w+ /_ping)"
 GARBAGE = b'{"Id": [}\xff\n<html>not json'
-FAULTS: dict[str, tuple[str, Act, str]] = {
-    "500 to everything": (ALL, says("500 Internal Server Error", b'{"message": "boom"}'), "15s"),
-    "500 to questions": (BUT_PING, says("500 Internal Server Error", b"<html>"), "15s"),
-    "garbage": (BUT_PING, says("200 OK", GARBAGE), "15s"),
-    "nothing": (BUT_PING, says("200 OK"), "15s"),
-    "half an answer": (BUT_PING, cut, "15s"),
-    "restarting": (ALL, drops, "15s"),
-    "hung after the first word": (BUT_PING, hangs, "1s"),
-    "no permission": (ALL, says("403 Forbidden", b'{"message": "authorization denied by plugin"}'), "15s"),
+FAULTS: dict[str, tuple[str, engine_socket.Act, str]] = {
+    "500 to everything": (ALL, engine_socket.says("500 Internal Server Error", b'{"message": "boom"}'), "15s"),
+    "500 to questions": (BUT_PING, engine_socket.says("500 Internal Server Error", b"<html>"), "15s"),
+    "garbage": (BUT_PING, engine_socket.says("200 OK", GARBAGE), "15s"),
+    "nothing": (BUT_PING, engine_socket.says("200 OK"), "15s"),
+    "half an answer": (BUT_PING, engine_socket.cut, "15s"),
+    "restarting": (ALL, engine_socket.drops, "15s"),
+    "hung after the first word": (BUT_PING, engine_socket.hangs, "1s"),
+    "no permission": (
+        ALL,
+        engine_socket.says("403 Forbidden", b'{"message": "authorization denied by plugin"}'),
+        "15s",
+    ),
 }
 
 
@@ -283,17 +156,23 @@ def test_h2_an_engine_that_fails_is_69_and_heals(place: Place, fault: str) -> No
 
 def test_h2_a_slow_engine_is_only_slow(place: Place) -> None:
     """Every answer is late, and none later than its deadline."""
-    place.proxy.meet(ALL, dawdles)
+    place.proxy.meet(ALL, engine_socket.dawdles)
     place.converges()
     assert len(place.proxy.requests) > 5
 
 
 STEPS = {
-    "the build is refused": (r"POST \S*/(session|grpc|build)", says("500 Internal Server Error", b'{"message": "no"}')),
-    "the build is cut off": (r"POST \S*/(session|grpc|build)", drops),
-    "the push is refused": (r"POST \S*/images/\S+/push", says("500 Internal Server Error", b'{"message": "no"}')),
-    "the push is garbage": (r"POST \S*/images/\S+/push", says("200 OK", GARBAGE)),
-    "the push is cut off": (r"POST \S*/images/\S+/push", drops),
+    "the build is refused": (
+        r"POST \S*/(session|grpc|build)",
+        engine_socket.says("500 Internal Server Error", b'{"message": "no"}'),
+    ),
+    "the build is cut off": (r"POST \S*/(session|grpc|build)", engine_socket.drops),
+    "the push is refused": (
+        r"POST \S*/images/\S+/push",
+        engine_socket.says("500 Internal Server Error", b'{"message": "no"}'),
+    ),
+    "the push is garbage": (r"POST \S*/images/\S+/push", engine_socket.says("200 OK", GARBAGE)),
+    "the push is cut off": (r"POST \S*/images/\S+/push", engine_socket.drops),
 }
 
 
@@ -314,7 +193,7 @@ def test_h2_an_engine_that_fails_in_the_middle(place: Place, step: str) -> None:
 
 def test_h2_without_images_a_hung_engine_stops_nothing(place: Place) -> None:
     """The rule: who builds nothing and names no stack needs no engine; `--skip-images` says so of one who builds."""
-    place.proxy.meet(ALL, hangs)
+    place.proxy.meet(ALL, engine_socket.hangs)
     environment = {**place.environment, "CONTROLLER_DEADLINES__PROBE": "1s"}
     assert place.shop.reconcile("--skip-images", environment=environment).code == 0
     assert place.shop.documents()["functions.yml"]

@@ -231,6 +231,24 @@ def test_k1_build_arguments_are_in_no_message(builder: image_builder.Builder, en
     assert "canary" not in f"{error.message} {error.problems}"
 
 
+def test_b6_of_each_failed_function_the_record_gets_one_line_that_is_not_long(
+    builder: image_builder.Builder, engine: engines.Engine
+) -> None:
+    engine.fail("build", f"{HOST}/a:1", engines.failed(*(f"{n} {'x' * 300}" for n in range(9)), "the end"))
+    engine.fail("build", f"{HOST}/b:1", docker.DeadlinePassed(3.0, ()))
+    a, b = refusal(lambda: builder.build([work("a"), work("b")])).functions
+    assert (a.function, a.message) == ("a", "build of a failed with exit code 1")
+    assert (a.log[0], a.log.rpartition(" | ")[2], len(a.log)) == ("…", "the end", 501)
+    assert (b.function, b.message, b.log) == ("b", "build of b ended after 3s", "")
+
+
+def test_h12_what_is_true_of_all_is_told_of_no_single_function(
+    builder: image_builder.Builder, engine: engines.Engine
+) -> None:
+    engine.fail("build", "", errors.ControllerError("DockerUnavailable", "no engine answers"), times=2)
+    assert refusal(lambda: builder.build([work("a"), work("b")])).functions == ()
+
+
 def test_h12_an_engine_that_is_gone_is_no_fault_of_the_functions(
     builder: image_builder.Builder, engine: engines.Engine
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller import errors, images, settings, world
-from core import image_inputs, image_work, record, runtime_config
+from core import desired, image_inputs, image_work, record, runtime_config
 from manifests import checkout, fingerprint
 from tests.fakes import engine as engines
 from tests.fakes import registries
@@ -37,6 +37,15 @@ class Place:
         self, known: record.Record = record.Record(), *, base_tag: str = "", flags: Mapping[tuple[str, ...], str] = NONE
     ) -> world.Images:
         """The verdict on what the shop holds now, with these settings besides."""
+        side, found, wanted = self._opened(flags)
+        return side.see(found, wanted, known, base_tag=base_tag, rebuild=False)
+
+    def sources(self, *, flags: Mapping[tuple[str, ...], str] = NONE) -> Mapping[str, str]:
+        """What is known without asking anybody."""
+        side, found, wanted = self._opened(flags)
+        return side.sources(found, wanted, base_tag="")
+
+    def _opened(self, flags: Mapping[tuple[str, ...], str]) -> tuple[images.Images, checkout.Checkout, desired.Desired]:
         store = fingerprint.MemoryStore()
         found = checkout.scan(checkout.Source(self.shop.source), store, now_ns=lambda: LATER_NS)
         wanted = runtime_config.fold(checkout.load_entries(found, store), revision=found.revision)
@@ -45,7 +54,7 @@ class Place:
             ("registry", "host"): self.registry.address,
         }
         side = images.Images(lambda: self.engine, settings.load(None, {**names, **flags}), store)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
-        return side.see(found, wanted, known, base_tag=base_tag, rebuild=False)
+        return side, found, wanted
 
 
 @pytest.fixture
@@ -169,9 +178,39 @@ def test_every_dockerfile_that_cannot_be_read_is_told_with_its_line(place: Place
     place.dockerfile("FROM registry:5010/base:1\nFROM $NOWHERE\n")
     with pytest.raises(errors.ControllerError) as told:
         place.see()
-    assert told.value.reason == "ArtifactInvalid"
+    assert (told.value.reason, told.value.meaning.exit_code) == ("DockerfileInvalid", 65)
     (problem,) = told.value.problems
     assert (problem.file.rpartition("/")[2], problem.line) == ("Dockerfile", 2)
+    assert told.value.message.endswith(f"1 problem; first: {problem}"), "what `status` and messages show"
+    assert "Dockerfile" in told.value.meaning.hint
+    assert "manifest validate" not in told.value.meaning.hint, "that reads no Dockerfile"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "Dockerfile: has no FROM: begin it"),
+        ("FORM x\n", "Dockerfile:1:1: does not begin"),
+        ("RUN x\n", ":1:1: RUN "),
+    ],
+)
+def test_f6_a_dockerfile_that_is_refused_names_itself_its_line_and_the_way_out(
+    place: Place, text: str, words: str
+) -> None:
+    place.dockerfile(text)
+    with pytest.raises(errors.ControllerError) as told:
+        place.see()
+    assert (told.value.reason, words in told.value.message) == ("DockerfileInvalid", True), told.value.message
+    assert f"functions/{FUNCTION}/Dockerfile" in told.value.message
+
+
+def test_a_dockerfile_is_told_before_an_image_that_names_a_digest(place: Place) -> None:
+    """Both are told; the reason is that of the Dockerfile."""
+    place.dockerfile("FORM x\n")
+    place.shop.edit("catalog", "functions.yml", IMAGE, f"{IMAGE}@sha256:{'0' * 64}")
+    with pytest.raises(errors.ControllerError) as told:
+        place.see()
+    assert (told.value.reason, len(told.value.problems)) == ("DockerfileInvalid", 2)
 
 
 def test_an_image_that_names_a_digest_cannot_be_built(place: Place) -> None:
@@ -181,6 +220,21 @@ def test_an_image_that_names_a_digest_cannot_be_built(place: Place) -> None:
         place.see()
     assert told.value.reason == "ArtifactInvalid"
     assert "names a digest" in str(told.value.problems[0])
+
+
+def test_h9_what_source_and_settings_say_of_an_image_is_known_without_asking(place: Place) -> None:
+    """H9: the same as of an input that was looked at; another Dockerfile, context or argument is told apart."""
+    place.registry.put("base:1")
+    (work,) = place.see().works
+    asked, called = len(place.registry.requests), len(place.engine.calls)
+    assert place.sources() == {FUNCTION: work.wanted.source_digest} == {FUNCTION: work.record.source_digest}
+    found = [work.wanted.source_digest, *place.sources(flags={("images", "arguments"): {"A": "1"}}).values()]  # type: ignore[dict-item]  # a mapping, as a file gives it
+    (place.shop.source / "catalog" / "functions" / FUNCTION / "app.py").write_text("")
+    found += place.sources().values()
+    place.dockerfile("FROM registry:5010/base:1\nUSER app\n")
+    found += place.sources().values()
+    assert len(set(found)) == 4
+    assert (len(place.registry.requests), len(place.engine.calls)) == (asked, called)
 
 
 def test_h2_an_engine_that_is_away_is_told_with_the_functions_that_need_it(place: Place) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller import errors, reconciler
-from core import actions, compatibility, image_work, items, outcomes, policy, stack
+from core import actions, compatibility, digest, image_work, items, notices, outcomes, policy, stack
 from manifests import pinning
 from tests.fakes.stories import (
     REQUEST,
@@ -282,6 +282,83 @@ def test_images_of_somebody_else_are_published_as_they_are_named() -> None:
     world = World(place)
     assert not reconciler.reconcile_once(world, replace(REQUEST, allowed=allowed)).failed
     assert (image_shown(place), place.docker.builds) == ("x:1", [])
+
+
+SKIPPING = replace(REQUEST, allowed=policy.Permissions(skip_images=True))
+
+
+def test_p8_a_pass_without_images_leaves_what_one_with_them_published() -> None:
+    place = converged(with_docker())
+    world = World(place)
+    assert reconciler.reconcile_once(world, SKIPPING).reason == outcomes.Outcome.IN_SYNC
+    assert not {"read", "images", "images_unmoved", "begin", "succeed"} & set(world.calls)
+    assert converge(World(place)).reason == outcomes.Outcome.IN_SYNC
+
+
+def test_p8_what_a_pass_without_images_leaves_is_looked_at_by_the_next_one_with_them() -> None:
+    """What is in order without images need not be in order with them."""
+    place = after_changed_code()
+    before, world = image_shown(place), World(place)
+    ended = reconciler.reconcile_once(world, SKIPPING)
+    assert (ended.reason, image_shown(place), place.docker.builds) == ("RecordOnly", before, ["a"])
+    assert [note for note in ended.notes if note.startswith("ImageSkipped: function a: ")]
+    again = World(place)
+    assert not converge(again).failed
+    assert (kinds(again), place.docker.builds) == (["Build", "Push", "Publish"], ["a", "a"])
+    assert image_shown(place) != before
+
+
+def test_nothing_is_rebuilt_by_a_pass_without_images() -> None:
+    place = converged(with_docker())
+    longer = replace(function("a"), digest="sha256:longer", text=f"{function('a').text}  timeout: 3\n")
+    place.source.now(revision(2), longer, *place.source.parts[1:])
+    planned = reconciler.plan_once(World(place), SKIPPING)
+    assert [(change.key.name, str(change.effect)) for change in planned.comparison.changes] == [("a", "reload")]
+    assert (planned.images, planned.makes_images) == ((), False)
+
+
+def events(place: Place) -> list[tuple[str, str]]:
+    """Reason and subject of every event, oldest first."""
+    return [(row.reason, row.subject) for row in reversed(place.store.events())]
+
+
+def test_images_that_were_made_are_told_once_each_beside_what_was_published() -> None:
+    place = converged(with_docker())
+    assert [subject for _, subject in events(place)] == ["function a", "function b", "route /a:GET", "table t"]
+    assert events(place)[0] == ("NewImage", "function a")
+    place.docker.tags.clear()
+    converged(place)
+    assert events(place)[4:] == [("ImageGone", "function a")]
+
+
+@pytest.mark.parametrize("reason", ["ProvisionerFailed", "StackIncompatible"])
+def test_images_that_a_failing_pass_has_made_are_told_too(reason: str) -> None:
+    """The next pass finds them in the registry and makes none; that they were made would be lost."""
+    place = after_changed_resources()
+    known = len(events(place))
+
+    class Changing(World):
+        def _act(self, action: actions.Action, remembered: object) -> object:  # type: ignore[override]  # the stack goes another way while images are pushed
+            if isinstance(action, actions.Push) and reason == "StackIncompatible":
+                place.docker.obstacle = notices.Blocker(reason, "no")
+            return super()._act(action, remembered)  # type: ignore[arg-type]  # as above
+
+    if reason == "ProvisionerFailed":
+        place.docker.refusing[actions.Provision] = errors.ControllerError(reason, "exited with 1")
+    assert converge(Changing(place)).reason == reason
+    assert events(place)[known:] == [("ImageInputChanged", "function a")]
+    place.docker.refusing.clear()
+    place.docker.obstacle = None
+    converged(place)
+    assert ("ChangedInSource", "function a") in events(place)[known + 1 :]
+
+
+def test_h10_a_rollback_tells_of_what_it_pushed_by_its_digest() -> None:
+    place = after_a_lost_older_image()
+    go_back(World(place))
+    (row, *_) = (row for row in place.store.events() if row.subject == "function a")
+    shown = digest.short(first_image().partition("@")[2])
+    assert (row.reason, row.message) == ("ImageGone", f"~ rebuild (ChangedInSource); image pushed, digest {shown}")
 
 
 def test_h9_two_functions_under_one_image_are_refused() -> None:

@@ -133,6 +133,22 @@ def test_a_suspension_ends_with_its_time_or_by_hand(either: AnyState, now: FakeC
     assert either.load(with_items=False).suspension is None
 
 
+def test_what_fails_again_and_again_is_one_event(either: AnyState) -> None:
+    """Of each thing, reason and revision. What happened besides is listed each time; a log that differs is no news."""
+    for number in range(3):
+        made = state.Event("ImageGone", "function b", "pushed")
+        failed = state.Event("ImageBuildFailed", "function a", f"after {number} s")
+        either.record_failure(replace(failure(), events=(made,), refused=(failed,)))
+    assert [row.subject for row in reversed(either.events())] == ["function b", "function a", *["function b"] * 2]
+    assert either.events()[2].message == "after 0 s"
+    for reason, revision in (("ImagePushFailed", "sha256:9"), ("ImageBuildFailed", "sha256:10")):
+        refused = (state.Event(reason, "function a", ""),)
+        for _ in range(2):
+            either.record_failure(replace(failure(revision=revision), refused=refused))
+    assert [row.reason for row in either.events(2)] == ["ImageBuildFailed", "ImagePushFailed"]
+    assert len(either.events()) == 6
+
+
 def test_more_events_than_are_kept_end_in_one_that_says_so(either: AnyState) -> None:
     many = tuple(state.Event("Added", f"function f{n}", "") for n in range(history.EVENT_ROWS + 5))
     either.record_success(success(events=many))

@@ -9,7 +9,7 @@ from core import image_inputs, image_work
 BASE = image_inputs.Base("host/base:1", "sha256:base")
 WANTED = image_inputs.ImageInput("f", "e-1", "rt/f:1", "host/f:1", "sha256:context", "FROM host/base:1\n", (BASE,))
 HERE = image_inputs.ImageLook(tag_digest="sha256:live", tag_input=WANTED.digest)
-KNOWN = image_inputs.ImageRecord("f", "rt/f:1", "host/f:1", WANTED.digest, "sha256:live", (BASE,))
+KNOWN = image_inputs.ImageRecord("f", "rt/f:1", "host/f:1", WANTED.digest, "sha256:live", (BASE,), WANTED.source_digest)
 
 
 def judge(look: image_inputs.ImageLook, *known: image_inputs.ImageRecord, rebuild: bool = False) -> image_work.Work:

@@ -186,6 +186,8 @@ def test_plan_case(case: dict[str, Any]) -> None:
         ]
     for code in expected.get("notices", []):
         assert code in [notice.code for notice in decision.notices]
+    for code in expected.get("silent", []):
+        assert code not in [notice.code for notice in decision.notices]
 
 
 @pytest.mark.parametrize("case", _cases())

@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from core import policy, provisioning
+from core import policy, provisioning, stack
 
 A, B = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 ON_CHANGE, ALWAYS = policy.Provision.ON_CHANGE, policy.Provision.ALWAYS
@@ -119,3 +119,27 @@ def test_a_success_on_retry_is_told() -> None:
 def test_the_name_of_the_container_is_the_project_s() -> None:
     """P7: the same for every controller of a project, and another for another project."""
     assert provisioning.container_name("demo") == "demo-artifact-provisioner"
+
+
+ALIVE, OVER = stack.Service("gateway", "gw:1"), stack.Service("gateway", "gw:1", state="exited")
+
+
+@pytest.mark.parametrize(
+    ("services", "defined", "nothing"),
+    [
+        ((), ("gateway", "provisioner"), True),
+        ((OVER,), ("gateway", "provisioner"), True),
+        ((stack.Service("provisioner", "p:1"),), ("gateway", "provisioner"), True),
+        ((ALIVE, OVER), ("gateway", "provisioner"), False),
+        ((stack.Service("database", "db:1", state="restarting"),), ("gateway", "provisioner"), False),
+        ((), ("provisioner",), False),
+        ((), (), False),
+    ],
+)
+def test_dk2_a_stack_that_does_not_run_is_nothing_to_work_on(
+    services: tuple[stack.Service, ...], defined: tuple[str, ...], nothing: bool
+) -> None:
+    """DK2: what the provisioner depends on is not started for it. A project of a provisioner alone depends on nothing
+    here."""
+    seen = stack.Stack("p", services, unknown="" if services else "no container")
+    assert provisioning.works_on_nothing(seen, defined, service="provisioner") is nothing

@@ -42,6 +42,10 @@ class Engine:
     local: dict[str, docker.EngineImage] = field(default_factory=dict)
     registry: dict[str, docker.RemoteManifest] = field(default_factory=dict)
     standing: dict[str, docker.Container] = field(default_factory=dict)
+    defined: Collection[str] | None = None
+    """The services of compose files; None for the one that is asked for."""
+    elsewhere: frozenset[str] = frozenset()
+    """Those of them that are in no profile but one of their own."""
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The log of a container, by its id."""
     outcomes: deque[docker.RunOutcome] = field(default_factory=deque)
@@ -179,6 +183,12 @@ class Engine:
                 taken = f'Error response from daemon: Conflict. The container name "/{wanted.name}" is already in use'
                 return docker.RunOutcome(1, (taken,))
             return self.outcomes.popleft() if self.outcomes else docker.RunOutcome(0, ())
+
+    def services(self, wanted: docker.ServiceRun, *, profile: str | None) -> tuple[str, ...]:
+        with self._doing("services", profile or ""):
+            if self.defined is None:
+                return (wanted.service,)
+            return tuple(sorted(self.defined if profile == "*" else set(self.defined) - self.elsewhere))
 
     def wait(self, container_id: str, *, seconds: float) -> int:
         with self._doing("wait", container_id):

@@ -102,10 +102,10 @@ class Opened(worlds.World):
         with suppress(errors.ControllerError):
             super().fail(failure)
 
-    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+    def begin(self, attempt: record.Attempt) -> None:
         """Never raises either."""
         with suppress(errors.ControllerError):
-            super().begin(revision, intended)
+            super().begin(attempt)
 
     def now(self) -> datetime.datetime:
         """The wall clock."""

@@ -5,7 +5,7 @@ a file is set by hand: `broken` is raised by every method, `rebuilt` is what a d
 """
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from controller import clock, remembered
@@ -60,9 +60,14 @@ class MemoryState:
         self._check()
         return tuple(reversed(self._events))[:limit]
 
-    def record_attempt(self, revision: str, intended: tuple[record.Intended, ...] = ()) -> None:
+    def record_attempt(
+        self,
+        revision: str,
+        intended: tuple[record.Intended, ...] = (),
+        unconverged: tuple[record.Unconverged, ...] = (),
+    ) -> None:
         """See `State`."""
-        self._change(remembered.after_attempt(self._stored, revision, intended))
+        self._change(remembered.after_attempt(self._stored, revision, intended, unconverged))
 
     def record_success(self, success: Success) -> None:
         """See `State`."""
@@ -71,14 +76,15 @@ class MemoryState:
         self._change(after)
         self._items[after.sets[0].applied.id] = success.items
         self._add(remembered.row_of_success(success, at))
-        for event in history_tables.shortened(success.events):
-            number = len(self._events) + 1
-            self._events.append(EventRow(number, event.reason, event.subject, event.message, success.revision, at))
+        self._tell(success.events, success.revision, at)
 
     def record_failure(self, failure: Failure) -> None:
         """See `State`."""
         self._change(remembered.after_failure(self._stored, failure))
-        self._add(remembered.row_of_failure(failure, clock.iso(self._now())))
+        at = clock.iso(self._now())
+        self._add(remembered.row_of_failure(failure, at))
+        refused = history_tables.unsaid(failure.refused, self.events(), revision=failure.revision)
+        self._tell((*failure.events, *refused), failure.revision, at)
 
     def record_provision(self, resources_digest: str) -> None:
         """See `State`."""
@@ -113,6 +119,10 @@ class MemoryState:
         self._check()
         self.writes += 1
         self._stored = after
+
+    def _tell(self, events: Sequence[history_tables.Event], revision: str, at: str) -> None:
+        for number, event in enumerate(history_tables.shortened(events), len(self._events) + 1):
+            self._events.append(EventRow(number, event.reason, event.subject, event.message, revision, at))
 
     def _add(self, row: HistoryRow) -> None:
         last = self._history[-1] if self._history else None

@@ -107,7 +107,8 @@ class Disk:
 class Docker:
     """Registry, engine and stack. `tags` are digest and input digest by reference, `manifests` are the digests that the
     registry has, by tag or not, `built` what the engine has, by input digest, and `kept` the digests that it pushed, each
-    with its input digest; `refusing` is what the next build, push or provisioner run raises."""
+    with its input digest; `refusing` is what the next build, push or provisioner run raises, `silent` what a look at the stack does, and
+    `unready` what is known of the provisioner before it runs."""
 
     tags: dict[str, tuple[str, str]] = field(default_factory=dict)
     manifests: set[str] = field(default_factory=set)
@@ -123,6 +124,8 @@ class Docker:
     runs: list[str] = field(default_factory=list)
     projects: list[str] = field(default_factory=list)
     refusing: dict[type[actions.Action], errors.ControllerError] = field(default_factory=dict)
+    silent: errors.ControllerError | None = None
+    unready: errors.ControllerError | None = None
 
     def look(self, wanted: image_inputs.ImageInput) -> image_inputs.ImageLook:
         """As the probe of images finds it."""
@@ -254,6 +257,8 @@ class World:
         """See `controller.world.World`."""
         with self._call("probe"):
             self._project, self._required = fetched.project, fetched.requirement
+            if self.place.docker.silent is not None:
+                raise self.place.docker.silent
             return self.place.docker.running
 
     def images_unmoved(self, remembered: record.Record) -> bool:
@@ -280,6 +285,14 @@ class World:
         """See `controller.world.World`."""
         return self.place.docker.where if self.place.docker.provisioner else ""
 
+    def require_provisioner(self, running: stack.Stack) -> None:
+        """See `controller.world.World`."""
+        with self._call("require_provisioner"):
+            assert running is self.place.docker.running
+            assert self.place.docker.provisioner
+            if self.place.docker.unready is not None:
+                raise self.place.docker.unready
+
     def images(self, wanted: desired.Desired, remembered: record.Record, *, rebuild: bool) -> Images:
         """See `controller.world.World`."""
         with self._call("images"):
@@ -294,6 +307,18 @@ class World:
                 if (found := work.digest or work.before)
             }
             return Images(works, pins=pins)
+
+    def kept_images(self, wanted: desired.Desired, seen: observed.ObservedItems, remembered: record.Record) -> Images:
+        """See `controller.world.World`."""
+        with self._call("kept_images"):
+            inputs = [self._input(wanted, entry, function) for entry, function in wanted.builds]
+            keys = [items.ItemKey(items.Kind.FUNCTION, each.function) for each in inputs]
+            standing = pinned.standing(keys, seen, remembered)
+            shown = {key.name: pinning.image_of(item) for key, item in standing.items()}
+            named = {each.function: each.image for each in inputs}
+            pins = pinned.kept(named, shown)
+            sources = {each.function: each.source_digest for each in inputs}
+            return Images(pins=pins, skipped=tuple(pinned.left({**named, **pins}, sources, remembered.images)))
 
     def _input(self, wanted: desired.Desired, entry: str, function: str) -> image_inputs.ImageInput:
         image = pinning.image_of(wanted.items[items.ItemKey(items.Kind.FUNCTION, function)])
@@ -325,11 +350,11 @@ class World:
             pass
         yield
 
-    def begin(self, revision: str, intended: tuple[record.Intended, ...]) -> None:
+    def begin(self, attempt: record.Attempt) -> None:
         """See `controller.world.World`."""
         assert self._held, "only the owner of the lock writes"
         with self._call("begin"):
-            self._memory.attempt(revision, intended)
+            self._memory.attempt(attempt)
 
     def perform(self, action: actions.Action, remembered: record.Record) -> Acted | Told:
         """See `controller.world.World`."""
