@@ -1,8 +1,9 @@
 """Why the work of a running controller should end now, and when it must not (faults.md P16, L2).
 
 The loop's thread works; the main thread gets the signals. Owns the rule between them: reading, building and waiting are
-cut short, a publish is finished, the provisioner is waited for as long as the settings say. Newer content cuts a build
-short too, and nothing else. Cuts nothing itself: whoever waits asks `check`, and whoever started a child ends it.
+cut short, a publish is finished, the provisioner is waited for as long as the settings say. Newer content or other
+settings cut a build short too, and nothing else. Cuts nothing itself: whoever waits asks `check`, and whoever started a
+child ends it.
 """
 
 import threading
@@ -30,8 +31,8 @@ class Cuts(Protocol):
 
 
 class Superseded(BaseException):
-    """Newer content arrived while images were made from the older. Not an `Exception`, so that nothing takes it for a
-    failure."""
+    """Newer content, or other settings, arrived while images were made from the older: the words say which. Not an
+    `Exception`, so that nothing takes it for a failure."""
 
 
 def _never() -> bool:
@@ -84,8 +85,10 @@ class Cancellation:
     def check_newer(self) -> None:
         """The same while images are made; `Superseded` when what they are made from is old."""
         self.check()
-        if self._retired or self._newer():
-            raise Superseded
+        if self._retired:
+            raise Superseded("the settings were read again")
+        if self._newer():
+            raise Superseded("newer content came")
 
     @contextmanager
     def superseded_by(self, newer: Callable[[], bool]) -> Iterator[None]:

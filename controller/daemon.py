@@ -6,20 +6,20 @@ metrics and the log go on. Decides nothing about a target.
 """
 
 import gc
-import select
 import signal
-import socket
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from controller import (
     cancellation,
+    candidate,
     clock,
     docker_child,
     errors,
+    hearing,
     log,
     loop,
     metrics,
@@ -38,10 +38,6 @@ from controller import (
 )
 from controller.http import server
 from core import policy, requeue
-
-_HEARD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
-_NOTHING = 0
-"""Heard when the loop has ended, so that nobody waits for the next tick."""
 
 _TICK_S = 1.0
 _GRACE_S = 5.0
@@ -62,19 +58,24 @@ class Daemon:
         self._allowed = allowed
         self._clock = machine
         self._settings = load()
+        self._before: settings.Settings | None = None
+        self._wanted: settings.Settings | None = None
+        self._address = ""
+        self._failing = _Standing()
         self._runs = runs.Runs(machine)
         self._metrics = metrics.Metrics()
         self._log = log.Log(self._settings.log)
-        self._ear, self._mouth = socket.socketpair()
+        self._ear = hearing.Ear()
 
     def run(self) -> int:
         """Until a signal ends it; the exit code. Raises `ControllerError` when it cannot start as it was told to."""
         reaper.step_aside()
-        with self._ear, self._mouth:
+        with self._ear:
+            candidate.require(self._settings)
             return self._until_the_end()
 
     def _until_the_end(self) -> int:
-        self._listen()
+        self._ear.open()
         self._log.start()
         try:
             code = None
@@ -84,36 +85,50 @@ class Daemon:
         finally:
             systemd.tell("STOPPING=1")
             self._log.stop()
-            for number in _HEARD:  # the interpreter's own end must not be cut short by the next one
-                signal.signal(number, signal.SIG_IGN)
-            signal.set_wakeup_fd(-1)
-
-    def _listen(self) -> None:
-        """Every signal becomes a byte, at once: a handler would wait until this thread, which may just be about to
-        sleep, runs again."""
-        self._ear.setblocking(False)
-        self._mouth.setblocking(False)
-        signal.set_wakeup_fd(self._mouth.fileno(), warn_on_full_buffer=False)
-        for number in _HEARD:
-            signal.signal(number, _leave_it_to_the_byte)
-
-    def _loop_ended(self) -> None:
-        with suppress(OSError):  # full: there is enough to hear
-            self._mouth.send(bytes([_NOTHING]))
+            self._ear.shut()
 
     def _live(self) -> int | None:
-        """With one set of settings; None when there are new ones."""
+        """With one set of settings; None when there are others. New ones that cannot be brought up after all give way
+        to those before."""
         beats, cuts = pulse.Pulse(self._clock), cancellation.Cancellation()
+        if self._wanted is not None:
+            self._before, self._settings, self._wanted = self._settings, self._wanted, None
         with ExitStack() as around:
-            serving = around.enter_context(self._serving(beats))
-            around.enter_context(self._watching())
-            who = telling.Who(self._settings.name, "git" if self._settings.source.git else "directory")
-            told = telling.Telling(who, self._runs, self._log, self._metrics, self._notices(around))
-            thread = _Thread(self._loop(beats, cuts, told), self._loop_ended)
+            try:
+                thread = self._brought_up(around, beats, cuts)
+            except Exception as error:  # whatever it is, what worked before is better than nothing
+                if self._before is None:
+                    raise
+                self._settings, self._before = self._before, None
+                self._log.configure(self._settings.log)
+                self._tell_not_reloaded(error)
+                return None
+            if self._before is not None:
+                self._log.write("info", "settings reloaded")
+            self._before = None
             thread.start()
-            self._log.write("info", "ready", target=self._settings.name, http=serving)
+            self._log.write("info", "ready", target=self._settings.name, http=self._address)
             systemd.tell("READY=1")
             return self._attend(thread, beats, cuts)
+
+    def _brought_up(self, around: ExitStack, beats: pulse.Pulse, cuts: cancellation.Cancellation) -> "_Thread":
+        """Everything around the loop, and the loop itself, which does not run yet."""
+        given = self._settings
+        self._log.configure(given.log)
+        self._address = around.enter_context(self._serving(beats))
+        around.enter_context(self._watching())
+        notices = self._notices(around)
+        failing = self._failing.of(given) if notices else telling.Failing()
+        who = telling.Who(given.name, "git" if given.source.git else "directory", self._listens, failing)
+        told = telling.Telling(who, self._runs, self._log, self._metrics, notices)
+        return _Thread(self._loop(beats, cuts, told), self._ear.wake)
+
+    @property
+    def _listens(self) -> bool:
+        """Whether anything tells of changes: file events, or a webhook."""
+        http, source = self._settings.http, self._settings.source
+        hook = http.listen is not None and (http.webhook_secret is not None or http.webhook_secret_file is not None)
+        return hook or (source.directory is not None and source.directory.watch)
 
     def _loop(
         self, beats: pulse.Pulse, cuts: cancellation.Cancellation, told: Callable[[loop.Turn], None]
@@ -132,7 +147,7 @@ class Daemon:
         while thread.is_alive():
             if watchdog_s is not None and beats.alive:
                 systemd.tell("WATCHDOG=1")
-            signum = self._next_signal(min(_TICK_S, (watchdog_s or _TICK_S) / 2))
+            signum = self._ear.next(min(_TICK_S, (watchdog_s or _TICK_S) / 2))
             if signum in (signal.SIGTERM, signal.SIGINT):
                 return self._end(thread, cuts, signum)
             if signum == signal.SIGUSR1:
@@ -142,11 +157,6 @@ class Daemon:
                 self._runs.request(runs.Cause.SETTINGS)
         thread.raise_bug()
         return None
-
-    def _next_signal(self, seconds: float) -> int:
-        """The next one that came or comes; `_NOTHING` when the time is over, or the loop."""
-        heard, _, _ = select.select([self._ear], [], [], seconds)
-        return self._ear.recv(1)[0] if heard else _NOTHING
 
     def _end(self, thread: "_Thread", cuts: cancellation.Cancellation, signum: int) -> int:
         """End the loop. A publish is finished; the provisioner is waited for as long as `drain` says, or until a second
@@ -161,38 +171,48 @@ class Daemon:
                 docker_child.terminate_children()
             if now_s > patient_until_s + _GRACE_S and not cuts.finishing:
                 return 128 + signum
-            if self._next_signal(0.1) in (signal.SIGTERM, signal.SIGINT):
+            if self._ear.next(0.1) in (signal.SIGTERM, signal.SIGINT):
                 patient_until_s = min(patient_until_s, now_s)
         thread.raise_bug()
         return 128 + signum if thread.cut else errors.OK
 
     def _reload(self) -> bool:
-        """Read the settings again; wrong ones are told, and the old ones stay."""
+        """Read the settings again, and look whether they can work; else that is told, and nothing moves. They begin
+        when the loop has ended."""
         systemd.reloading()
         try:
-            self._settings = self._load()
-        except errors.ControllerError as error:
-            problems = [str(problem) for problem in error.problems]
-            self._log.write("error", "settings not reloaded", reason=error.reason, message=error.message, at=problems)
+            wanted = self._load()
+            candidate.require(wanted)
+            candidate.require_address(wanted.http.listen, self._address)
+        except Exception as error:  # noqa: BLE001 - also a bug in reading them is no reason to end
+            self._tell_not_reloaded(error)
             systemd.tell("READY=1")
             return False
-        self._log.write("info", "settings reloaded")
+        self._wanted = wanted
         return True
+
+    def _tell_not_reloaded(self, error: Exception) -> None:
+        told: dict[str, Any] = {"reason": "Bug", "message": type(error).__name__}
+        if isinstance(error, errors.ControllerError):
+            told = {"reason": error.reason, "message": error.message, "at": [str(one) for one in error.problems]}
+        else:
+            told["traceback"] = traceback.format_exception(error)
+        self._log.write("error", "settings not reloaded", **told)
 
     @contextmanager
     def _serving(self, beats: pulse.Pulse) -> Iterator[str]:
         """The HTTP server, if there is to be one; its address."""
         given = self._settings
-        longest_s = given.deadlines.build + given.deadlines.push + given.deadlines.provision
         with server.serving(
             given.http,
             self._runs,
             beats,
             self._metrics,
             status=self._status,
-            ready_within_s=3 * given.interval + longest_s,
+            ready_within_s=3 * given.interval,
             places=status.places(given),
             warn=self._warn,
+            status_kept_s=given.interval,
         ) as address:
             yield address
 
@@ -231,8 +251,20 @@ class Daemon:
         return around.enter_context(notify.notifying(self._settings.notify, self._metrics, warn=self._warn))
 
 
-def _leave_it_to_the_byte(signum: int, frame: FrameType | None) -> None:
-    """Without a handler of Python's there would be no byte."""
+class _Standing:
+    """How targets stand, for those who are told of changes only: one for as long as the target is the same one, which
+    new settings may change. What happened before this process is in the record."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._failing = telling.Failing()
+
+    def of(self, given: settings.Settings) -> telling.Failing:
+        """How the target of these settings stands."""
+        place = (given.config_dir, given.state_dir)
+        if place != self._of:
+            self._of, self._failing = place, telling.Failing("" if worker.recorded_failure(given) else None)
+        return self._failing
 
 
 class _Garbage:

@@ -8,14 +8,15 @@ One call is one process group without a terminal (faults.md H7, P8): ``setsid`` 
 ssh nor a credential program can ask anything; ``timeout`` ends the whole group at the deadline; the shell gives
 /dev/null as input, keeps the end of the output (or its beginning, where it is to be parsed) and ends last: whoever
 holds on to the output or has survived SIGTERM when docker is gone ends with it. A group does not outlive the process
-that asked, however that one dies: it watches the asking process's lifeline, a pipe that only that process can close.
+that asked, however that one dies (`controller.lifeline`).
 """
 
-import functools
 import os
 import signal
 from collections.abc import Collection, Mapping
 from pathlib import Path
+
+from controller import lifeline
 
 KILL_AFTER_S = 5
 """What has not ended by then after SIGTERM is killed."""
@@ -29,20 +30,11 @@ LONGEST_LOG = 256 * 1024
 LONGEST_COMPLAINT = 16 * 1024
 _SHORTEST_S = 0.05  # to timeout, 0 would mean "no deadline"
 
-# The watch reads a pipe that nobody writes to, so it costs nothing, and ends when nobody is left who could write. It
-# kills at once: on SIGTERM compose would stop the provisioner's container, which the next run is to find (faults.md
-# H1). It ignores SIGTERM and ends only with us, so that its number cannot be somebody else's when it is killed. Without
-# a lifeline that can be opened there is no watch, and no call either when nobody is left who asked.
 # The exit code takes its own way (5), because a pipeline ends with that of its filter. The filters ignore SIGTERM, so
 # that what was said before the deadline is not lost; a trap that runs `:` lets the shells wait for them, and is not
 # passed on to docker as an ignored signal would be. Complaints are made ASCII: python-on-whales fails on other bytes.
 _SCRIPT = """
-watch=
-exec 3>&1 4>&2 2>/dev/null
-{ (trap '' TERM; read -r never <&7; kill -KILL 0) >/dev/null 3>&- 4>&- & watch=$!; } 7<@LIFELINE@
-[ -n "$watch" ] || kill -0 @ASKING@ || exit 1
-trap ended=1 TERM
-exec </dev/null 2>&4
+exec 3>&1 4>&2 </dev/null
 code=$(
   trap : TERM
   exec 5>&1
@@ -51,9 +43,6 @@ code=$(
     { trap : TERM; "$@" @MERGE@ 3>&- 4>&- 5>&- 6>&-; echo $? >&5; } 2>&6 | (trap '' TERM; exec @KEEP@ >&3)
   } 6>&1 | (trap '' TERM; tail -c @COMPLAINT@ | LC_ALL=C tr -c '\\011\\012\\040-\\176' '?' >&4)
 )
-[ -z "$watch" ] || { kill -KILL "$watch"; wait "$watch"; } 2>/dev/null
-[ -z "$ended" ] || kill -KILL 0
-exit "${code:-1}"
 """.replace("@COMPLAINT@", str(LONGEST_COMPLAINT))
 
 _ANSWER = _SCRIPT.replace("@MERGE@", "").replace("@KEEP@", f"head -c {LONGEST_ANSWER}")
@@ -67,27 +56,14 @@ def prefix(seconds: float, *, log: bool, environment: Mapping[str, str] | None =
     """The words before docker's own arguments, ``docker`` included.
 
     `seconds` is the deadline of the call. With `log` the end of all output comes on stdout, otherwise stdout is the
-    answer and stderr the end of the complaints. `environment` is visible in the list of processes: no secrets.
+    answer and stderr the end of the complaints. `environment` is visible in the list of processes: no secrets. Our own
+    settings are taken out of the environment.
     """
-    given = ["env", *(f"{name}={value}" for name, value in environment.items())] if environment else []
+    without = [word for name in lifeline.withheld() for word in ("-u", name)]
+    given = ["env", *without, *(f"{name}={value}" for name, value in (environment or {}).items())]
     deadline = ["timeout", "-k", str(KILL_AFTER_S), f"{max(seconds, _SHORTEST_S):.3f}"]
-    script = (_LOG if log else _ANSWER).replace("@ASKING@", str(os.getpid())).replace("@LIFELINE@", lifeline())
-    return ["setsid", *given, *deadline, "sh", "-c", script, "sh", "docker"]
-
-
-def lifeline() -> str:
-    """Where a child can open the pipe that ends when this process does, by whatever signal (faults.md P8). One for all
-    calls and threads; no child inherits an end of it. A path that nobody can open when no pipe can be had."""
-    try:
-        return f"/proc/{os.getpid()}/fd/{_pipe()[0]}"
-    except OSError:
-        return "/proc/none"
-
-
-@functools.cache
-def _pipe() -> tuple[int, int]:
-    """Read end and write end; neither is used or closed here. Two threads at once may make two, which is as good."""
-    return os.pipe()
+    script = lifeline.script(_LOG if log else _ANSWER)
+    return [*given, "setsid", *deadline, "sh", "-c", script, "sh", "docker"]
 
 
 def terminate_children() -> None:

@@ -5,10 +5,12 @@ characters and without what may be secret (faults.md P13, K1, H3; consumers.md D
 process's environment, which are given to it.
 """
 
+import base64
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+import urllib.parse
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 LINES = 100
@@ -25,6 +27,9 @@ _LONGEST_READ = 8 * LONGEST_LINE
 _SHORTEST_SECRET = 5
 """A shorter value would hide half of the log, and is no secret."""
 
+_SHORTEST_ENCODED = 8
+"""Characters that an encoded value must have to be told from any other word."""
+
 _ESCAPES = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours, movements
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\|$)"  # titles, links
@@ -34,33 +39,56 @@ _NAME = (
     r"(?:password|passwd|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key"
     r"|[_-](?:key|pwd|signature)(?![a-z])|(?<![a-z])(?:db|user)?pass(?![a-z])|(?<![a-z])auth(?![a-z]))"
 )
+_USER = r"[A-Za-z](?:[a-z._-]{0,15}|[A-Z._-]{0,15})"
+"""A name such as git or USER: short, without digits and in one case, as no token is."""
+_SENTENCE = r"(?!(?<=: )(?:must|is|are|has|cannot|not) [a-z])"
+"""What our own words about a setting with such a name go on with, instead of a value."""
 _VALUE = r"(?:\"[^\"]*\"?|'[^']*'?|[^\s,;&\"']+)"
 _SECRET_NAME = re.compile(_NAME, re.IGNORECASE)
 _NO_SECRET = frozenset({"SSH_AUTH_SOCK"})
 
 # No rule begins with a repetition: a long line would be searched from each of its characters again.
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # user:password@ and token@ of an address, but not docker-image://name:tag@sha256:…
-    (re.compile(r"://[^\s/@]+@(?!sha256:)"), f"://{HIDDEN}@"),
+    # user:password@ and token@ of an address, but not docker-image://name:tag@sha256:… or somebody's plain name
+    (re.compile(rf"://(?!{_USER}@)[^\s/@]+@(?!sha256:)"), f"://{HIDDEN}@"),
+    # The same with a password that was not encoded: it may have a slash.
+    (re.compile(r"://[^\s/@:]*:[^\s@]+@(?!sha256:)"), f"://{HIDDEN}@"),
     (re.compile(r"(authorization[\"']?\s{0,9}[:=]\s{0,9}).+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"\b(bearer|basic)\s{1,9}[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9._-]*"), HIDDEN),
     # NAME=value, name: value, "name": "value"; --name value
-    (re.compile(rf"({_NAME}[\w.-]{{0,40}}[\"']?\s{{0,9}}[=:]\s{{0,9}}){_VALUE}", re.IGNORECASE), rf"\1{HIDDEN}"),
+    (
+        re.compile(rf"({_NAME}[\w.-]{{0,40}}[\"']?\s{{0,9}}[=:]\s{{0,9}}){_SENTENCE}{_VALUE}", re.IGNORECASE),
+        rf"\1{HIDDEN}",
+    ),
     (re.compile(rf"(--[\w-]{{0,40}}{_NAME}[\w-]{{0,40}}\s{{1,9}}){_VALUE}", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of variables whose names say that they are secret, the longest first."""
-    found = {
+    """The values of variables whose names say that they are secret, and what they are encoded as, the longest first."""
+    plain = {
         line
         for name, value in environment.items()
         if _SECRET_NAME.search(name) and name not in _NO_SECRET
         for line in (value, *value.splitlines())
         if len(line) >= _SHORTEST_SECRET
     }
-    return tuple(sorted(found, key=lambda value: (-len(value), value)))
+    encoded = {form for value in plain for form in _encoded(value) if len(form) >= _SHORTEST_ENCODED}
+    return tuple(sorted(plain | encoded, key=lambda value: (-len(value), value)))
+
+
+def _encoded(value: str) -> Iterator[str]:
+    """The value as an address or a header would have it: percent-encoded, and what base64 always has of it, whatever
+    stands before it (``user:`` in a login) and after it. A registry may say it back (faults.md K1)."""
+    whole = value.encode(errors="surrogateescape")
+    quoted = urllib.parse.quote_from_bytes(whole, safe="")
+    yield quoted
+    yield re.sub("%..", lambda found: found[0].lower(), quoted)
+    for encode in (base64.b64encode, base64.urlsafe_b64encode):
+        for before in range(3):
+            first, last = -(-before * 8 // 6), (before + len(whole)) * 8 // 6
+            yield encode(b"\0" * before + whole)[first:last].decode()
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:

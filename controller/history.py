@@ -29,6 +29,7 @@ class HistoryRow:
     """How a pass ended: `result` is ``applied``, ``failed`` or, for a row that can't be read, ``damaged``.
 
     The same failure of the same revision again and again is one row: `count` times, from `first_at` to `last_at`.
+    `commit` and `ref` are those of a git source, "" where none was read.
     """
 
     id: int
@@ -40,6 +41,8 @@ class HistoryRow:
     count: int = 1
     first_at: str = ""
     last_at: str = ""
+    commit: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,15 +49,22 @@ class Log:
 
     def __init__(self, configured: settings_sections.Log, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        as_json = configured.format == "json" or (configured.format == "auto" and not self._stream.isatty())
         lines: queue.Queue[logging.LogRecord] = queue.Queue(QUEUED)
         self._queue = _Queue(lines)
         self._listener = logging.handlers.QueueListener(lines, logging.StreamHandler(self._stream))
+        self._log = self._as(configured)
+
+    def configure(self, configured: settings_sections.Log) -> None:
+        """From the next line on, level and format are these."""
+        self._log = self._as(configured)
+
+    def _as(self, configured: settings_sections.Log) -> Any:
+        as_json = configured.format == "json" or (configured.format == "auto" and not self._stream.isatty())
         logger = logging.Logger(  # noqa: LOG001 - nobody else shall write to it, or configure it
             _NAME, getattr(logging, configured.level.upper())
         )
         logger.addHandler(self._queue)
-        self._log = structlog.wrap_logger(
+        return structlog.wrap_logger(
             logger,
             processors=[
                 structlog.stdlib.filter_by_level,

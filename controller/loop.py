@@ -25,12 +25,31 @@ LONGEST_WISH_S = 3600.0
 _ONLY_LOOKS = frozenset({runs.Cause.FILES, runs.Cause.WEBHOOK, runs.Cause.RESCAN})
 """Causes that say nothing but that the source may have moved: content that has just failed is not tried again."""
 
+_WORDS_OF_CHANGE = frozenset({runs.Cause.FILES, runs.Cause.WEBHOOK})
+"""Causes that come with a change of the source, so that the time since then is the one of the reaction."""
+
+AWAY = "SourceUnavailable"
+"""The reason of a remote that does not answer: it is asked again in its own time, whoever asks here (faults.md E2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a look at the source saw. `subject` is the identity of its content, None when it cannot be had. `good` says
+    that the content may be read and is trusted. `away` says that a remote does not answer; `retry_after_s` is how long
+    it asked not to be asked again."""
+
+    subject: str | None
+    good: bool = True
+    away: bool = False
+    retry_after_s: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """How a pass of the worker ended. `subject` is the identity of the content that it saw, "" for none; `phases` are
     in seconds; `published_s` is the monotonic time at which consumers saw the new documents. `conditions` are
-    statuses by type."""
+    statuses by type; `seen` says that the content could be had; `suspended_s` is how long a suspension that has
+    an end still lasts, in seconds."""
 
     report: report.Report
     subject: str = ""
@@ -40,13 +59,17 @@ class Ended:
     provisioned: bool = False
     conditions: Mapping[str, str] = field(default_factory=dict)
     suspended: bool = False
+    seen: bool = True
+    suspended_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the loop, as it is told to people and programs. Without `ended` it was only a look, or it was cut
-    short by newer content; `standing` is then how the last pass ended, which is still so. `next_s` is the wait until
-    the next pass; `missed` says that content moved and no event had told so."""
+    short by what `cut_by` says; `standing` is then how the last pass ended, which is still so. `next_s` is the wait
+    until the next pass; `missed` says that content moved and no event had told so; `put_off` says that the remote was
+    not even asked, because it wished so. `reaction_s` is the time from the first word of new content to its
+    publication, None where nothing new was published or nobody had told of it."""
 
     run: runs.Run
     ended: Ended | None
@@ -56,6 +79,9 @@ class Turn:
     missed: bool = False
     traceback: str = ""
     standing: report.Report | None = None
+    put_off: bool = False
+    reaction_s: float | None = None
+    cut_by: str = ""
 
 
 class Worker(Protocol):
@@ -65,8 +91,9 @@ class Worker(Protocol):
     def subject(self) -> str:
         """The identity of the content that the pass under way works on."""
 
-    def look(self) -> str | None:
-        """The identity of the source's content now, without doing anything about it; None when it cannot be had."""
+    def look(self, *, whole: bool = False) -> Sight:
+        """The source's content now, without doing anything about it. With `whole`, all of what is new is read, to say
+        whether it is good."""
 
     def converge(self) -> Ended:
         """One pass. Raises what `cancellation` raises, and what is a bug."""
@@ -100,6 +127,9 @@ class Loop:
         self._next_pass_s = self._next_look_s = self._now()
         self._requests_seen = 0
         self._cut = 0
+        self._away = 0
+        self._closed_until_s = self._now()
+        self._word = requeue.Word()
 
     def run(self) -> None:
         """Until somebody wants an end: returns between two passes, raises `errors.Interrupted` when one was cut."""
@@ -132,10 +162,11 @@ class Loop:
 
     def _turn(self, run: runs.Run) -> None:
         began_s = self._now()
-        if began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new():
-            self._next_look_s = self._now() + self._rescan_s
+        closed = began_s < self._closed_until_s
+        if closed or (began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new()):
             now_s = self._now()
-            self._tell(Turn(run, None, now_s - began_s, self._next_pass_s - now_s, standing=self._last))
+            rest_s = self._next_pass_s - now_s
+            self._tell(Turn(run, None, now_s - began_s, rest_s, standing=self._last, put_off=closed))
             return
         self._pass(run, began_s)
 
@@ -147,29 +178,77 @@ class Loop:
     def _sees_nothing_new(self) -> bool:
         self._with.pulse.enter("looking", self._rescan_s)
         try:
-            return self._worker.look() in (self._standing.subject, None)
+            return self._look().subject in (self._standing.subject, None)
         except Exception:  # noqa: BLE001 - a bug: a pass meets it too, and tells it
             return False
 
+    def _look(self, *, whole: bool = False) -> Sight:
+        """Look, and say when to look again: a remote that is away is left alone for as long as its back-off lasts, and
+        longer if it asks for that."""
+        self._next_look_s = self._now() + self._rescan_s
+        seen = self._worker.look(whole=whole)
+        self._away = self._away + 1 if seen.away else 0
+        if seen.away:
+            self._leave_alone(self._rhythm.backoff_s(self._away), seen.retry_after_s)
+        return seen
+
+    def _leave_alone(self, backoff_s: float, wish_s: float) -> None:
+        """Put off the next look at a remote that is away; what it wishes puts off the next pass too."""
+        self._next_look_s = max(self._next_look_s, self._now() + backoff_s)
+        if self._standing.ending is requeue.Ending.FAILED:
+            self._next_look_s = max(self._next_look_s, self._next_pass_s)
+        if wish_s > 0:
+            self._closed_until_s = self._now() + min(wish_s, LONGEST_WISH_S)
+            self._next_look_s = max(self._next_look_s, self._closed_until_s)
+            self._next_pass_s = max(self._next_pass_s, self._closed_until_s)
+
     def _pass(self, run: runs.Run, began_s: float) -> None:
-        ended, superseded, trace = None, False, ""
+        ended, cut_by, trace = None, "", ""
         known = self._standing.subject
         self._requests_seen = self._with.runs.requests
         self._next_look_s = self._now() + self._rescan_s
         try:
             with self._with.cuts.superseded_by(self._is_newer):
                 ended = self._worker.converge()
-        except cancellation.Superseded:
-            superseded = True
+        except cancellation.Superseded as cut:
+            cut_by = str(cut)
         except Exception as error:  # noqa: BLE001 - the one place besides cli.main: the next pass may do better
             trace = traceback.format_exc()
-            ended = Ended(report.Report("Bug", type(error).__name__), known)
+            ended = Ended(report.Report("Bug", type(error).__name__), known, seen=False)
         self._last = ended.report if ended else self._last
-        self._stand(ended)
+        self._stand(ended, self._now() - began_s)
+        reaction_s = self._reaction_s(run, ended)
         told = run.causes - {runs.Cause.RESCAN, runs.Cause.INTERVAL, runs.Cause.RETRY}
         missed = bool(ended and known and ended.subject not in ("", known) and not told)
         took_s = self._now() - began_s
-        self._tell(Turn(run, ended, took_s, self._next_pass_s - self._now(), superseded, missed, trace or self._untold))
+        self._tell(
+            Turn(
+                run,
+                ended,
+                took_s,
+                self._next_pass_s - self._now(),
+                ended is None,
+                missed,
+                trace or self._untold,
+                cut_by=cut_by,
+                reaction_s=reaction_s,
+            )
+        )
+
+    def _reaction_s(self, run: runs.Run, ended: Ended | None) -> float | None:
+        """Seconds from the first word of the content to its publication."""
+        if ended is None:
+            self._word = requeue.Word(live=self._word.live)
+            return None
+        told = run.causes & _WORDS_OF_CHANGE and runs.Cause.START not in run.causes
+        hidden = self._standing.ending is requeue.Ending.FAILED and not ended.seen
+        first_s, self._word = requeue.heard(
+            self._word,
+            "" if hidden else ended.subject,
+            told_s=run.requested_s if told else None,
+            good=self._standing.ending is requeue.Ending.GOOD,
+        )
+        return None if ended.published_s is None or first_s is None else ended.published_s - first_s
 
     def _tell(self, turn: Turn) -> None:
         """What cannot be told fails no pass and ends nothing (faults.md P15): the next pass says what was wrong."""
@@ -180,29 +259,39 @@ class Loop:
         else:
             self._untold = "" if turn.traceback else self._untold
 
-    def _stand(self, ended: Ended | None) -> None:
+    def _stand(self, ended: Ended | None, took_s: float) -> None:
         """What the pass means for the next wait."""
         ending = requeue.Ending.CUT if ended is None else ending_of(ended.report)
         subject = ended.subject if ended else ""
         self._standing = requeue.after(self._standing, ending, subject)
         self._cut = self._cut + 1 if ending is requeue.Ending.CUT else 0
         if ending is requeue.Ending.GOOD:
-            self._with.pulse.good()
+            self._with.pulse.good(took_s)
+        if ending is not requeue.Ending.CUT:
+            self._with.pulse.rest()
         wait_s = requeue.wait_s(self._standing, self._rhythm, chance=self._with.chance())
         wait_s = max(wait_s, min(ended.report.retry_after_s, LONGEST_WISH_S) if ended else 0.0)
-        self._next_pass_s = self._now() + wait_s
-        self._next_look_s = self._now() + self._rescan_s
+        if ended and ended.suspended_s is not None:
+            wait_s = min(wait_s, ended.suspended_s)
+        self._next_pass_s = max(self._now() + wait_s, self._closed_until_s)
+        self._next_look_s = max(self._now() + self._rescan_s, self._closed_until_s)
+        self._away = self._away + 1 if ended and ended.report.reason == AWAY else 0
+        if ended and self._away:
+            self._leave_alone(wait_s, ended.report.retry_after_s)
 
     def _is_newer(self) -> bool:
-        """Whether the content has moved on since the pass under way began: looked at when somebody asks, and from time
-        to time."""
+        """Whether there is newer content that is better than what the pass under way works on: looked at when somebody
+        asks, and from time to time. What cannot be read, or is not trusted, cuts nothing."""
         requests = self._with.runs.requests
         if self._cut >= CUT_AT_MOST:
             return False
         if requests == self._requests_seen and self._now() < self._next_look_s:
             return False
-        self._requests_seen, self._next_look_s = requests, self._now() + self._rescan_s
-        return self._worker.look() not in (self._worker.subject, None)
+        self._requests_seen = requests
+        if self._now() < self._closed_until_s:
+            return False
+        seen = self._look(whole=True)
+        return seen.good and seen.subject not in (self._worker.subject, None)
 
     def _now(self) -> float:
         return self._with.machine.monotonic_s()

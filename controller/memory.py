@@ -84,6 +84,7 @@ class Memory:
                     images=success.images,
                     base_tag=success.base_tag,
                     commit=success.commit,
+                    ref=success.ref,
                     repairs=decision.repairs,
                     project=success.project,
                     requirement=success.requirement,
@@ -110,6 +111,8 @@ class Memory:
                     failure.doubtful,
                     events=tuple(_of_image(work) for work in failure.made),
                     refused=tuple(_of_failed_image(reason, one) for one in failure.functions),
+                    commit=failure.commit,
+                    ref=failure.ref,
                 )
             )
 
@@ -118,12 +121,16 @@ class Memory:
         with _failures():
             self._state.record_provision(resources_digest)
 
-    def note_stack(self, seen: Mapping[str, conditions.Statement], before: record.Record) -> None:
-        """Write down what a look at the stack says, if that is new."""
+    def note_in_sync(
+        self, seen: Mapping[str, conditions.Statement], before: record.Record, *, commit: str = "", ref: str = ""
+    ) -> None:
+        """Write down, at once, what a look at the stack says and which commit was found applied, if that is new. The
+        source may never go back behind that commit, although nothing had to be done for it."""
         after = conditions.after_look(seen, before.conditions, now=clock.iso(self._clock.utc()))
-        if after != before.conditions:
+        moved = commit not in ("", before.commit)
+        if moved or after != before.conditions:
             with _failures():
-                self._state.record_conditions(after)
+                self._state.record_conditions(after, commit=commit if moved else "", ref=ref)
 
     def suspend(self, suspension: record.Suspension) -> None:
         """Refuse every pass from now on."""

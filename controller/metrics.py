@@ -17,14 +17,14 @@ from prometheus_client import exposition, process_collector
 
 import controller
 from controller import errors
-from core import outcomes
+from core import conditions, outcomes
 
 OTHER = "other"
 """Stands for every value that no table has."""
 
 OUTCOMES = frozenset({*map(str, outcomes.Outcome), *errors.MEANINGS})
 PHASES = ("lock", "fetch", "probe", "images", "read", "build", "push", "publish", "provision", "record")
-CONDITIONS = ("Ready", "Reconciling", "Stalled", "SourceReady", "Compatible", "Healthy")
+CONDITIONS = conditions.TYPES
 STATUSES = ("True", "False", "Unknown")
 SOURCES = ("directory", "git")
 MODES = ("events", "polling", "deaf", "off")

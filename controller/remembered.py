@@ -18,8 +18,8 @@ class Success:
 
     `items` is the complete set that is live now, in publishing order; `reason` is the plan's outcome; `holds` are added
     to those that stand; `events` are what happened to single things. `images`, `base_tag` and `commit` are None where
-    this pass says nothing of them; without `repairs` it healed nothing. `project` and `requirement` are what the set's
-    artifact says of the stack, "" and None when it says nothing.
+    this pass says nothing of them; `ref` goes with `commit`; without `repairs` it healed nothing. `project` and
+    `requirement` are what the set's artifact says of the stack, "" and None when it says nothing.
     """
 
     revision: str
@@ -38,6 +38,7 @@ class Success:
     images: tuple[image_inputs.ImageRecord, ...] | None = None
     base_tag: str | None = None
     commit: str | None = None
+    ref: str = ""
     project: str = ""
     repairs: record.Repairs | None = None
     requirement: compatibility.Requirement | None = None
@@ -56,6 +57,8 @@ class Failure:
     doubtful_generation: int | None = None
     events: tuple[history.Event, ...] = ()
     refused: tuple[history.Event, ...] = ()
+    commit: str = ""
+    ref: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +103,23 @@ def row_of_success(success: Success, at: str) -> history.HistoryRow:
         success.generation,
         first_at=at,
         last_at=at,
+        commit=success.commit or "",
+        ref=success.ref,
     )
 
 
 def row_of_failure(failure: Failure, at: str) -> history.HistoryRow:
     """What the history says of a failure; the table gives the id."""
     return history.HistoryRow(
-        0, history.FAILED, failure.revision, failure.reason, failure.message, first_at=at, last_at=at
+        0,
+        history.FAILED,
+        failure.revision,
+        failure.reason,
+        failure.message,
+        first_at=at,
+        last_at=at,
+        commit=failure.commit,
+        ref=failure.ref,
     )
 
 
@@ -149,6 +162,7 @@ def after_success(stored: Stored, success: Success, *, items_digest: str, at: st
         images=stored.facts.images if success.images is None else success.images,
         base_tag=stored.facts.base_tag if success.base_tag is None else success.base_tag,
         commit=stored.facts.commit if success.commit is None else success.commit,
+        ref=stored.facts.ref if success.commit is None else success.ref,
         project=success.project or stored.facts.project,
         repairs=success.repairs,
         rebuilt="",
@@ -172,9 +186,12 @@ def after_provision(stored: Stored, resources_digest: str) -> Stored:
     return replace(stored, facts=replace(stored.facts, provisioned_digest=resources_digest))
 
 
-def after_look(stored: Stored, conditions: Mapping[str, record.Condition]) -> Stored:
-    """A look at the stack said something new."""
-    return replace(stored, facts=replace(stored.facts, conditions=dict(conditions)))
+def after_look(
+    stored: Stored, conditions: Mapping[str, record.Condition], *, commit: str = "", ref: str = ""
+) -> Stored:
+    """A look at the stack said something new, or another `commit` asks for what is applied already."""
+    facts = replace(stored.facts, conditions=dict(conditions))
+    return replace(stored, facts=replace(facts, commit=commit, ref=ref) if commit else facts)
 
 
 def after_hold(stored: Stored, hold: record.Hold) -> Stored:

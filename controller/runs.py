@@ -68,6 +68,7 @@ class Runs:
         self._numbers = itertools.count(1)
         self._series = secrets.token_hex(4)
         self._requests = 0
+        self._ended = 0
 
     def request(self, cause: Cause) -> str:
         """Ask for a look; the id of the run that will answer."""
@@ -83,6 +84,11 @@ class Runs:
     def requests(self) -> int:
         """How often somebody asked so far."""
         return self._requests
+
+    @property
+    def ended(self) -> int:
+        """How many runs are over."""
+        return self._ended
 
     def await_request(self, timeout_s: float) -> bool:
         """Sleep until somebody asks, at most `timeout_s` seconds; whether somebody did."""
@@ -107,6 +113,7 @@ class Runs:
     def end(self, run: Run, outcome: Outcome) -> None:
         """Say what became of a run."""
         with self._changed:
+            self._ended += 1
             self._known[run.id] = replace(self._known[run.id], state=State.ENDED, outcome=dict(outcome))
             for old in [one for one, kept in self._known.items() if kept.state is State.ENDED][:-KEPT]:
                 del self._known[old]

@@ -67,8 +67,12 @@ class Settings(pydantic_settings.BaseSettings):
     docker: settings_sections.Docker = settings_sections.Docker()
     deadlines: settings_sections.Deadlines = settings_sections.Deadlines()
     policy: settings_sections.PolicySettings = settings_sections.PolicySettings()
-    interval: settings_sections.Deadline = pydantic.Field(default=30.0, description="between two looks at everything")
-    rescan: settings_sections.Deadline = pydantic.Field(default=30.0, description="between two looks at the source")
+    interval: settings_sections.Period = pydantic.Field(
+        default=30.0, description="between two looks at everything; at least 100ms"
+    )
+    rescan: settings_sections.Period = pydantic.Field(
+        default=30.0, description="between two looks at the source; at least 100ms"
+    )
     retry: settings_sections.Retry = settings_sections.Retry()
     stall: settings_sections.Stall = settings_sections.Stall()
     drain: settings_sections.Duration = pydantic.Field(

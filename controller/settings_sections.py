@@ -19,10 +19,14 @@ def _number_or(pattern: str, **bounds: float) -> pydantic.WithJsonSchema:
     return pydantic.WithJsonSchema({"anyOf": [{"type": "number", **bounds}, {"type": "string", "pattern": pattern}]})
 
 
+_DURATION = r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$"
+_SHORTEST_PERIOD_S = 0.1
+"""Looking or trying again more often finds nothing sooner, and keeps a core busy. In seconds."""
+
 Duration = Annotated[
     float,
     pydantic.BeforeValidator(settings_values.seconds),
-    _number_or(r"^\s*[0-9]+(\.[0-9]+)?(ms|s|m|h|d)?\s*$", minimum=0, maximum=settings_values.LONGEST_S),
+    _number_or(_DURATION, minimum=0, maximum=settings_values.LONGEST_S),
 ]
 Fraction = Annotated[
     float,
@@ -38,9 +42,15 @@ Name = Annotated[
 Names = Annotated[tuple[str, ...], pydantic.BeforeValidator(settings_values.listed)]
 Places = Annotated[tuple[Place, ...], pydantic.BeforeValidator(settings_values.listed)]
 Registry = Annotated[str, pydantic.AfterValidator(settings_values.registry)]
+EngineAddress = Annotated[str, pydantic.AfterValidator(settings_values.engine)]
 Listen = Annotated[str, pydantic.AfterValidator(settings_values.listen)]
 Arguments = Annotated[dict[str, str], pydantic.BeforeValidator(settings_values.pairs)]
 Deadline = Annotated[Duration, pydantic.Field(gt=0)]
+Period = Annotated[
+    Duration,
+    pydantic.AfterValidator(settings_values.at_least(_SHORTEST_PERIOD_S)),
+    _number_or(_DURATION, minimum=_SHORTEST_PERIOD_S, maximum=settings_values.LONGEST_S),
+]
 Occasions = Annotated[
     tuple[Literal["failed", "recovered", "changed"], ...], pydantic.BeforeValidator(settings_values.listed)
 ]
@@ -187,7 +197,7 @@ class Images(_Section):
 class Docker(_Section):
     """Which engine. Without either, DOCKER_HOST and the docker command's own context count."""
 
-    host: str | None = pydantic.Field(default=None, description="unix://, ssh:// or tcp:// address")
+    host: EngineAddress | None = pydantic.Field(default=None, description="unix://, ssh:// or tcp:// address")
     context: str | None = pydantic.Field(default=None, description="a context of the docker command")
 
 
@@ -206,6 +216,9 @@ class Http(_Section):
 
     listen: Listen | None = pydantic.Field(
         default=None, description="HOST:PORT, [IPV6]:PORT or :PORT, which is 127.0.0.1:PORT"
+    )
+    names: Names = pydantic.Field(
+        default=(), description="names besides that of `listen` that it is asked for by, as in Host; in a variable: A,B"
     )
     webhook_secret: pydantic.SecretStr | None = pydantic.Field(
         default=None, description="at least 16 bytes; without it there is no webhook receiver"
@@ -236,8 +249,14 @@ class Notify(_Section):
 class Retry(_Section):
     """After a failed pass: the first wait, doubled with every further failure up to the longest."""
 
-    first: Deadline = 5.0
-    longest: Deadline = 300.0
+    first: Period = pydantic.Field(default=5.0, description="at least 100ms")
+    longest: Deadline = pydantic.Field(default=300.0, description="at least as long as `first`")
+
+    @pydantic.model_validator(mode="after")
+    def _in_this_order(self) -> Self:
+        if self.longest < self.first:
+            raise ValueError(f"longest ({self.longest:g}s) must be at least as long as first ({self.first:g}s)")
+        return self
 
 
 class Stall(_Section):

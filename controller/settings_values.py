@@ -4,6 +4,7 @@ Pure functions from what was written to the value, or a `ValueError` whose text 
 """
 
 import re
+from collections.abc import Callable
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LONGEST_S = 366 * 86400
@@ -25,6 +26,17 @@ def seconds(value: object) -> float:
     if not number >= 0:
         raise ValueError("write a duration like 30s, 5m or 2h")
     return number
+
+
+def at_least(shortest_s: float) -> Callable[[float], float]:
+    """A check of a duration that is no use when it is shorter, in seconds."""
+
+    def checked(value: float) -> float:
+        if value < shortest_s:
+            raise ValueError(f"must be at least {shortest_s * 1000:g}ms")
+        return value
+
+    return checked
 
 
 def fraction(value: object) -> float:
@@ -65,6 +77,14 @@ def registry(value: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?(?:/[a-z0-9._-]+)*", cut) is None:
         raise ValueError("write HOST, HOST:PORT or HOST:PORT/PATH, without a scheme, user or password")
     return cut
+
+
+def engine(value: str) -> str:
+    """An address of an engine. Docker takes no password in one, and would be given it on its command line, which
+    everybody may read (contract.md section 7). Raises `ValueError`."""
+    if re.search(r"://[^@]*:[^@]*@", value) is not None:
+        raise ValueError("docker takes no password in an address: use ssh with a key, tcp with TLS, or docker.context")
+    return value
 
 
 def host_and_port(value: str) -> tuple[str, int]:

@@ -160,9 +160,9 @@ class State:
         """The provisioner made these resources true, or failed: see `core.provisioning.FAILED`."""
         self._file.write(lambda _, stored: remembered.after_provision(stored, resources_digest))
 
-    def record_conditions(self, conditions: Mapping[str, record.Condition]) -> None:
-        """A look at the stack said something new."""
-        self._file.write(lambda _, stored: remembered.after_look(stored, conditions))
+    def record_conditions(self, conditions: Mapping[str, record.Condition], *, commit: str = "", ref: str = "") -> None:
+        """A look at the stack said something new, or another `commit` asks for what is applied already."""
+        self._file.write(lambda _, stored: remembered.after_look(stored, conditions, commit=commit, ref=ref))
 
     def hold(self, revision: str, reason: str) -> None:
         """This revision must not be applied again."""

@@ -14,12 +14,13 @@ from typing import Any
 from controller import database, history, remembered
 from core import compatibility, image_inputs, items, record
 
-VERSION = 3
+VERSION = 4
 """The schema version. Raise it with every change that an older controller would misread (faults.md L6)."""
 
 OLDEST = 1
 """The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner,
-version 2 no commits, no repairs, and of the stack nothing that a manifest said."""
+version 2 no commits, no repairs, and of the stack nothing that a manifest said; version 3 no refs, and no commits in
+the history."""
 
 SCHEMA = (
     f"PRAGMA user_version={VERSION}",
@@ -120,6 +121,7 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "provisioned_digest": facts.provisioned_digest,
         "base_tag": facts.base_tag,
         "commit": facts.commit,
+        "ref": facts.ref,
         "project": facts.project,
         "repairs": asdict(facts.repairs) if facts.repairs else None,
         "unconverged": [(one.key.kind, one.key.name, one.made, one.digest, one.revision) for one in facts.unconverged],
@@ -162,6 +164,7 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
         provisioned_digest=body.get("provisioned_digest", ""),
         base_tag=body.get("base_tag", ""),
         commit=body.get("commit", ""),
+        ref=body.get("ref", ""),
         project=body.get("project", ""),
         repairs=record.Repairs(**body["repairs"]) if body.get("repairs") else None,
         unconverged=tuple(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller import errors, report
-from core import image_inputs, record, unconverged
+from core import conditions, image_inputs, record, unconverged
 
 if TYPE_CHECKING:
     from controller import settings, target
@@ -29,6 +29,7 @@ def payload(opened: "target.Target") -> dict[str, Any]:
         "applied_revision": applied.revision if applied else None,
         "applied_at": applied.applied_at if applied else None,
         "attempted_revision": remembered.attempted_revision or None,
+        "git": _git(opened, remembered),
         "generation": look.generation,
         "config_dir_as_recorded": as_recorded,
         "serving": _serving(opened, shown),
@@ -56,6 +57,15 @@ def payload(opened: "target.Target") -> dict[str, Any]:
     }
 
 
+def _git(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
+    """Of a git source what was applied, and what was last seen and found in order."""
+    seen = opened.last_taken()
+    if seen is None:
+        return None
+    applied = {"ref": remembered.ref, "commit": remembered.commit} if remembered.commit else None
+    return {"applied": applied, "seen": {"ref": seen[0], "commit": seen[1]} if seen[1] else None}
+
+
 def _statements(remembered: record.Record) -> dict[str, Any]:
     """What the record says, in the order in which it is shown."""
     stop = remembered.suspension
@@ -73,6 +83,7 @@ def _statements(remembered: record.Record) -> dict[str, Any]:
                 "changed_at": condition.changed_at,
             }
             for condition in remembered.conditions.values()
+            if condition.type in conditions.TYPES
         ],
     }
 

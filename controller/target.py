@@ -4,7 +4,6 @@ Implements `controller.world` over files, SQLite and the lock. Composes; decides
 """
 
 import datetime
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -17,6 +16,7 @@ from controller import (
     clock,
     compose_stack,
     errors,
+    exclusive,
     fingerprint_store,
     images,
     memory,
@@ -44,7 +44,7 @@ from core import (
     serving,
     stack,
 )
-from manifests import checkout, config_dir, config_items, merge_lock
+from manifests import checkout, config_dir, config_items
 
 EMPTY_REVISION = digest.of_parts(("empty",))
 """The revision of a folder without a manifest, where `policy.allow_empty` says that this is meant."""
@@ -87,8 +87,8 @@ class Target:
         self._project = ""
         self._base_tag = ""
         self._statements: Mapping[str, conditions.Statement] = {}
-        self._created = False
-        self._commit = ""
+        self._made = False
+        self._commit, self._ref, self._lease = "", "", object()
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -104,55 +104,20 @@ class Target:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the kernel lock on CONFIG_DIR, creating the directory if only its last part is missing."""
-        self._refuse_state_dir()
-        self._ensure_config_dir()
-        lock = merge_lock.DirectoryLock(
-            self.config_dir,
-            wait_s=self._settings.lock_wait,
-            monotonic=self._clock.monotonic_s,
-            sleep=self._pause,
-        )
-        try:
-            with translate.failures():
-                lock.acquire()
+        if self._settings.state_dir is not None:
+            exclusive.refuse_state_dir(self.state_dir, self.config_dir)
+        with exclusive.held(
+            self.config_dir, wait_s=self._settings.lock_wait, pause=self._pause, machine=self._clock
+        ) as self._made:
             yield
-        finally:
-            if self._created:
-                with suppress(OSError):  # a pass that failed leaves no directory behind that was not there before
-                    os.rmdir(self.config_dir)
-            lock.release()
 
     def _pause(self, seconds: float) -> None:
         self._cuts.check()
         self._clock.sleep(seconds)
 
-    def _refuse_state_dir(self) -> None:
-        """A state directory that can never be made is a typing error, and is told before anything is published."""
-        if self._settings.state_dir is None or self.state_dir.is_dir():
-            return
-        if self.state_dir.exists() or not (self.state_dir.parent.is_dir() or self.state_dir.parent == self.config_dir):
-            what = "not a directory" if self.state_dir.exists() else "its parent directory does not exist"
-            raise errors.ControllerError("SettingsInvalid", f"state_dir {self.state_dir}: {what}")
-
-    def _ensure_config_dir(self) -> None:
-        """A missing parent is more likely a typing error, or a volume that is not mounted, than a wish (A9)."""
-        try:
-            if self.config_dir.is_dir():
-                return
-            os.mkdir(self.config_dir)
-            self._created = True
-            # The gateway must get in, whatever the umask (faults.md A10).
-            os.chmod(self.config_dir, 0o755)  # noqa: S103 - what is in there is for others to read
-        except FileExistsError:
-            raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: not a directory") from None
-        except OSError as error:
-            text = f"{self.config_dir}: {error.strerror} (errno {error.errno})"
-            raise errors.ControllerError("ConfigDirUnusable", text) from None
-
     def require_config_dir(self) -> Self:
-        """For commands that only look, or that steer: a name that does not exist is a typing error."""
-        if not self.config_dir.is_dir():
-            raise errors.ControllerError("ConfigDirUnusable", f"{self.config_dir}: no such directory")
+        """For commands that only look, or that steer."""
+        exclusive.require(self.config_dir)
         return self
 
     def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
@@ -165,7 +130,7 @@ class Target:
 
     def remember(self, *, with_items: bool) -> record.Record:
         """The record, with or without the items of the applied set."""
-        return self.memory.load(with_items=with_items)
+        return self._reader.completed(self.memory.load(with_items=with_items))
 
     def applied_sets(self) -> tuple[record.AppliedSet, ...]:
         """Recorded sets, newest first, without their items."""
@@ -190,7 +155,7 @@ class Target:
                 self._checkout = None
                 return world.Fetched(EMPTY_REVISION, rules.rules_digest)
             raise
-        found, self._commit = read.checkout, read.commit
+        found, self._commit, self._ref, self._lease = read.checkout, read.commit, read.ref, read.lease
         directory.require_asked(found, self._settings.manifest)
         directory.refuse_inside(found, (self.config_dir, self.state_dir))
         self._checkout = found
@@ -205,6 +170,10 @@ class Target:
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
+
+    def last_taken(self) -> tuple[str, str] | None:
+        """Ref and commit of a git source that were last found in order, without asking the remote."""
+        return self._reader.last_taken()
 
     def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:
         """One look at the running stack: when settings or the artifact name one, or when `images` are built for it."""
@@ -221,9 +190,10 @@ class Target:
         return self._images.unmoved(known)
 
     def note_conditions(self, known: record.Record) -> None:
-        """Record what the look at the stack says, where it is new. The next pass looks again anyway."""
+        """Record what the look at the stack says and the commit found applied, where new. The next pass looks again."""
+        self._reader.applied(self._commit)
         with suppress(errors.ControllerError):
-            self.memory.note_stack(self._statements, known)
+            self.memory.note_in_sync(self._statements, known, commit=self._commit, ref=self._ref)
 
     def serving(self, shown: tuple[image_inputs.ImageRecord, ...]) -> serving.Serving | None:
         """Which functions serve with the images given; None without a stack or an image of ours."""
@@ -368,12 +338,14 @@ class Target:
     def succeed(self, success: world.Success) -> bool:
         """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
         base_tag = None if success.images is None else self._base_tag
+        self._reader.applied(self._commit)
         try:
             self.memory.succeed(
                 replace(
                     success,
                     base_tag=base_tag,
                     commit=self._commit or None,
+                    ref=self._ref,
                     stack=self._statements,
                     project=self._project,
                 )
@@ -387,7 +359,7 @@ class Target:
         """Record a failure where there is a place to: nothing is created for it. Raises no error (faults.md P15); what
         only shows that the work is being cut short is no failure."""
         self._cuts.check()
-        if self.config_dir.is_dir() and not self._created:
+        if self.config_dir.is_dir() and not self._made:
             with suppress(errors.ControllerError):
-                self.memory.fail(replace(failure, stack=self._statements))
+                self.memory.fail(replace(failure, stack=self._statements, commit=self._commit, ref=self._ref))
             self._store.flush()

@@ -6,7 +6,7 @@ Stands behind the loop. Owns the words and fields; decides nothing, and a failur
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from controller import loop, output, runs
@@ -58,12 +58,23 @@ class Notices(Protocol):
         """Queue a message."""
 
 
+@dataclass(slots=True)
+class Failing:
+    """What the last pass failed with, for who is told only of changes; None when it did not fail. "" is a failure of
+    which nobody here was told. Outlives the settings."""
+
+    reason: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
-    """Of whom it is told: the target's name, and the kind of its source (directory, git)."""
+    """Of whom it is told: the target's name, and the kind of its source (directory, git). `listens` says that changes
+    of the source are to be heard of, so that one which was not is a miss. `failing` is how it stands, and is kept."""
 
     name: str
     source: str
+    listens: bool = True
+    failing: Failing = field(default_factory=Failing)
 
 
 class Telling:
@@ -72,11 +83,12 @@ class Telling:
     def __init__(self, told: Who, asked: runs.Runs, log: Log, metrics: Metrics, notices: Notices | None) -> None:
         self._name = told.name
         self._source = told.source
+        self._listens = told.listens
         self._runs = asked
         self._log = log
         self._metrics = metrics
         self._notices = notices
-        self._failed: str | None = None
+        self._failing = told.failing
 
     def __call__(self, turn: loop.Turn) -> None:
         """Tell of one turn."""
@@ -100,7 +112,7 @@ class Telling:
             self._log.write("error", "bug", run=turn.run.id, traceback=turn.traceback.splitlines())
 
     def _measure(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
-        if turn.missed:
+        if turn.missed and self._listens:
             self._metrics.watch_missed()
         if turn.ended is None:
             return
@@ -127,8 +139,8 @@ class Telling:
     def _notify(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
         if turn.ended is None or self._notices is None:
             return
-        ended, before = turn.ended.report, self._failed
-        self._failed = str(ended.reason) if ended.failed else None
+        ended, before = turn.ended.report, self._failing.reason
+        self._failing.reason = str(ended.reason) if ended.failed else None
         told = {"target": self._name, **fields}
         if ended.failed and before != ended.reason:
             self._notices.tell("failed", told)
@@ -147,8 +159,11 @@ def _built(ended: loop.Ended) -> int:
 def _without_a_pass(turn: loop.Turn) -> dict[str, object]:
     """Nothing new is no success while the last pass failed: who pushed, and asks again, must not be told so."""
     if turn.superseded:
-        return {"reason": "Superseded", "message": "newer content came", "failed": False}
+        return {"reason": "Superseded", "message": turn.cut_by, "failed": False}
     last = turn.standing
+    if turn.put_off:
+        words = f"not looked: the remote asked not to be asked for another {max(turn.next_s, 0.0):.0f} s"
+        return {"reason": "Unchanged", "message": words, "failed": bool(last and last.failed)}
     if last is None or not last.failed:
         return {"reason": "Unchanged", "message": "nothing new", "failed": False}
     words = f"nothing new since the pass that failed, {last.reason}: {last.message}"
@@ -184,6 +199,6 @@ def _fields(turn: loop.Turn) -> dict[str, object]:
         counted = Counter(change.operation for change in result.decision.comparison.changes)
         fields |= {f"{operation.name.lower()}_items": counted[operation] for operation in diff.Operation}
         fields["images_built"] = _built(ended)
-    if ended.published_s is not None:
-        fields["changed_to_published_s"] = round(ended.published_s - turn.run.requested_s, 4)
+    if turn.reaction_s is not None:
+        fields["changed_to_published_s"] = round(turn.reaction_s, 4)
     return fields

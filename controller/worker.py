@@ -3,9 +3,14 @@
 Stands between `controller.loop` and `controller.reconciler`. Owns the identity of content that cannot be read.
 """
 
+import datetime
+
 from controller import cancellation, clock, errors, loop, pulse, reconciler, report, settings, target, timing, world
 from controller.sources import settling
 from core import digest, policy, record
+from core import problems as found
+
+_MOMENT_S = 0.1
 
 
 class Worker:
@@ -34,31 +39,47 @@ class Worker:
         """The identity of the content that the pass under way works on."""
         return self._timed.subject if self._timed else ""
 
-    def look(self) -> str | None:
-        """The identity of the source's content now; None when it cannot be had. Content that breaks the contract has
-        one too: what is wrong with it."""
+    def look(self, *, whole: bool = False) -> loop.Sight:
+        """The source's content now. Content that breaks the contract has an identity too: what is wrong with it. With
+        `whole`, what is new is read to its end, to say whether it may take the place of what is worked on."""
+        subject = ""
         try:
             with self._open() as opened:
-                return timing.subject(opened.fetch())
+                fetched = opened.fetch()
+                subject = timing.subject(fetched)
+                if whole and subject != self.subject:
+                    opened.read()
         except errors.ControllerError as error:
-            return None if error.meaning.disposition is errors.Disposition.TRANSIENT else _identity_of(error)
+            away = error.reason == loop.AWAY
+            lasting = error.meaning.disposition is not errors.Disposition.TRANSIENT
+            seen = subject or (identity(error.reason, error.message, error.problems) if lasting else None)
+            return loop.Sight(seen, good=False, away=away, retry_after_s=error.retry_after_s)
+        return loop.Sight(subject, good=not fetched.missing_secrets)
 
     def converge(self) -> loop.Ended:
-        """One pass."""
-        with self._open() as opened:
+        """One pass. What cannot even be opened is a failed pass like any other."""
+        self._timed = None
+        try:
+            unopened = self._open()
+        except errors.ControllerError as error:
+            seen = identity(error.reason, error.message, error.problems)
+            return loop.Ended(report.of_error(error), seen, seen=False)
+        with unopened as opened:
             timed = timing.Timed(opened, self._beats, self._limits, self._clock)
             self._timed = timed
             ended = reconciler.reconcile_once(timed, world.Request(opened.rules, self._allowed))
             known = _record_of(opened)
         return loop.Ended(
             ended,
-            timed.subject or _identity_of_report(ended),
+            timed.subject or identity(ended.reason, ended.message, ended.problems),
             timed.commit,
             dict(timed.phases),
             timed.published_s,
             timed.provisioned,
             {one.type: one.status for one in known.conditions.values()},
             known.suspension is not None,
+            seen=bool(timed.subject),
+            suspended_s=_left_s(known.suspension, self._clock),
         )
 
     def _open(self) -> target.Target:
@@ -86,9 +107,25 @@ def _record_of(opened: target.Target) -> record.Record:
         return record.Record()
 
 
-def _identity_of(error: errors.ControllerError) -> str:
-    return digest.of_parts((error.reason, error.message, *map(str, error.problems)))
+def recorded_failure(configured: settings.Settings) -> bool:
+    """Whether the record says that the last pass failed."""
+    with target.Target(configured) as opened:
+        ready = _record_of(opened).conditions.get("Ready")
+    return ready is not None and ready.status == "False"
 
 
-def _identity_of_report(ended: report.Report) -> str:
-    return digest.of_parts((ended.reason, ended.message, *map(str, ended.problems)))
+def _left_s(suspension: record.Suspension | None, machine: clock.Clock) -> float | None:
+    """How long it still lasts; None when it is none, or stands until somebody lifts it. Never so short that the next
+    pass, by a clock that is set or read in whole seconds, begins again and again before its end."""
+    if suspension is None or suspension.until is None:
+        return None
+    until = datetime.datetime.fromisoformat(suspension.until)
+    return max((until - machine.utc()).total_seconds(), _MOMENT_S)
+
+
+def identity(reason: str, message: str, problems: tuple[found.Problem, ...]) -> str:
+    """What stands for content that could not be had. Of what may pass by itself only the reason and the places count:
+    words such as "after 4394 ms" are others every time, and would begin the back-off anew (faults.md C3)."""
+    if errors.MEANINGS[reason].disposition is errors.Disposition.TRANSIENT:
+        return digest.of_parts((reason, *sorted({problem.file for problem in problems})))
+    return digest.of_parts((reason, message, *map(str, problems)))

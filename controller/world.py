@@ -100,6 +100,7 @@ class Success:
     images: tuple[image_inputs.ImageRecord, ...] | None = None
     base_tag: str | None = None
     commit: str | None = None
+    ref: str = ""
     stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
     project: str = ""
     requirement: compatibility.Requirement | None = None
@@ -118,6 +119,8 @@ class Failure:
     stack: Mapping[str, conditions.Statement] = field(default_factory=dict)
     made: tuple[image_work.Work, ...] = ()
     functions: tuple[errors.OfFunction, ...] = ()
+    commit: str = ""
+    ref: str = ""
 
 
 class World(Protocol):

@@ -27,6 +27,9 @@ SOURCE_REASONS = frozenset(
 """Failures that say that the source itself could not be had."""
 
 
+TYPES = ("Ready", "Stalled", "SourceReady", "Compatible", "Healthy")
+"""In the order in which they are shown. A record may hold others of an older controller."""
+
 Statement = tuple[str, str, str]
 """Status, reason and message."""
 
@@ -71,7 +74,6 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
     """The conditions once a pass has ended. `now` is an ISO time."""
     statements = {
         "Ready": ("True" if result.converged else "False", result.reason, result.message),
-        "Reconciling": ("False", "PassEnded", ""),
         "Stalled": ("True" if result.reason == "Stalled" else "False", *_stalled(result)),
         "SourceReady": _source(result, before.get("SourceReady")),
         "Compatible": _of_stack(result, before.get("Compatible"), "Compatible"),
@@ -93,6 +95,7 @@ def after_look(
         if (statement := seen.get(type_)) is None or statement[:2] == (standing.status, standing.reason)
         else record.Condition(type_, *statement, standing.revision, now)
         for type_, standing in before.items()
+        if type_ in TYPES
     }
 
 

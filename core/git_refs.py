@@ -16,8 +16,8 @@ _USER = r"[A-Za-z0-9_][A-Za-z0-9._-]*"
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?"
 _PATH = r"/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*"
 _ADDRESSES = (
-    ("https", re.compile(rf"https://(?:{_USER}@)?{_HOST}{_PATH}")),
-    ("http", re.compile(rf"http://(?:{_USER}@)?{_HOST}{_PATH}")),
+    ("https", re.compile(rf"https://{_HOST}{_PATH}")),
+    ("http", re.compile(rf"http://{_HOST}{_PATH}")),
     ("ssh", re.compile(rf"ssh://(?:{_USER}@)?{_HOST}{_PATH}")),
     (
         "ssh",
@@ -29,7 +29,8 @@ _ADDRESSES = (
 )
 _WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_LOOPBACK = re.compile(r"http://(?:[^@/]*@)?(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?/")
+_WITH_USER = re.compile(r"https?://[^/]*@", re.IGNORECASE)
+_LOOPBACK = re.compile(r"http://(?:localhost|127\.[0-9.]+|\[::1\])(?::[0-9]+)?/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ def scheme(url: str) -> str:
 def url_problem(url: str, *, credentials: bool) -> str:
     """What is wrong with `source.git.url`, "" for nothing. Never the address itself: it may hold a password."""
     found = scheme(url)
+    if _WITH_USER.match(url):  # many hosts take a token there, and the address is in arguments and in the clone
+        return "no user and no token before the host: write them as source.git.username and source.git.password_file"
     if not found:
         return "write https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH, without a password"
     if found == "http" and credentials and not _LOOPBACK.match(url):
@@ -81,6 +84,11 @@ def path_problem(path: str) -> str:
     wrong = path.startswith("/") or any(part in ("..", "") or part.lower() == ".git" for part in parts)
     wrong |= any(ord(character) < 32 or ord(character) == 127 for character in path) or path.startswith(("-", ":"))
     return "must be a folder inside of the repository, written with /" if wrong else ""
+
+
+def folder(path: str) -> str:
+    """`source.git.path` as git names it, "" for the whole tree. A name may begin with a dot."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))
 
 
 def is_commit(ref: str) -> bool:

@@ -124,10 +124,10 @@ class Record:
     `images` are those that were built here, as they were last seen in order. `provisioned_digest` is the one of the
     resources that the provisioner last made true, and where: "" when it never ran, `core.provisioning.FAILED` when it
     last failed. `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a
-    while rebuilds nothing. `commit` is the newest one of a git source that was applied, "" for other sources. `project`
-    is the last one that an applied artifact named. `repairs` count the healing that does not hold. `intended` is what
-    attempts since the last success were about to publish: see `core.intentions`. `unconverged` is what nobody but a
-    person makes true: see `core.unconverged`.
+    while rebuilds nothing. `commit` is the newest one of a git source that was applied, as `ref`, "" for other sources.
+    `project` is the last one that an applied artifact named. `repairs` count the healing that does not hold. `intended`
+    is what attempts since the last success were about to publish: see `core.intentions`. `unconverged` is what nobody
+    but a person makes true: see `core.unconverged`.
     """
 
     attempted_revision: str = ""
@@ -144,6 +144,7 @@ class Record:
     provisioned_digest: str = ""
     base_tag: str = ""
     commit: str = ""
+    ref: str = ""
     project: str = ""
     repairs: Repairs | None = None
     unconverged: tuple[Unconverged, ...] = ()

@@ -62,3 +62,27 @@ def wait_s(standing: Standing, rhythm: Rhythm, *, chance: float) -> float:
         return 0.0
     usual = rhythm.backoff_s(standing.failures) if standing.ending is Ending.FAILED else rhythm.interval_s
     return usual * (1 + rhythm.jitter * (2 * chance - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """The first word of content that is not live yet: `since_s` is when it came, None when nobody told. `subject` is
+    that content, "" while there is none or it could not be had. `live` is the content of the last good pass."""
+
+    subject: str = ""
+    since_s: float | None = None
+    live: str = ""
+
+
+def heard(word: Word, subject: str, *, told_s: float | None, good: bool) -> tuple[float | None, Word]:
+    """When the first word of this content came, and what is carried on, once a pass has ended. `subject` is what it
+    saw, "" for nothing; `told_s` is when it was told of a change, None when it began for another reason. Content that
+    was live before is no news: it was healed. None where nobody told."""
+    hidden = not subject and not good
+    if word.subject and (hidden or word.subject == subject):
+        first_s = word.since_s
+    else:
+        first_s = told_s if word.subject or word.since_s is None else word.since_s
+    if good:
+        return (None if subject == word.live else first_s), Word(live=subject)
+    return first_s, Word(word.subject if hidden else subject, first_s, word.live)

@@ -209,22 +209,6 @@ def test_two_controllers_at_once(target: converging.Target) -> None:
     assert target.answer("/hello", "busy") == "busy"
 
 
-def test_a_foreign_stack_on_the_same_engine_is_never_touched(target: converging.Target) -> None:
-    """Containers and images beside ours are as they were after all of it."""
-    name = f"{target.stack.project}-neighbour"
-    docker.docker("run", "--detach", "--name", name, f"esb-lambda-base:{target.stack.tag}", "sleep", "600")
-    try:
-        before = docker.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}", name)
-        target.artifact.code("hello", "echo beside a neighbour")
-        resources = target.artifact.document("api", "resources.yml")
-        resources.write_text(resources.read_text(encoding="utf-8").replace("e2e-orders", "e2e-orders-two"))
-        target.reconcile()
-        assert "e2e-orders-two" in target.stack.moto.tables()
-        assert docker.docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}", name) == before
-    finally:
-        docker.docker("rm", "--force", name)
-
-
 def test_no_cache_builds_everything_once_more(target: converging.Target) -> None:
     """`deploy --no-cache`: every function, and the same documents as a pass."""
     target.reconcile()

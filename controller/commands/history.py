@@ -29,6 +29,8 @@ def command(interruption: Any, /, limit: int, **options: Any) -> int:
                 "count": row.count,
                 "first_at": row.first_at,
                 "last_at": row.last_at,
+                "ref": row.ref,
+                "commit": row.commit,
             }
             for row in rows
         ]
@@ -36,7 +38,9 @@ def command(interruption: Any, /, limit: int, **options: Any) -> int:
     lines = [
         f"{row.last_at}  {row.result:<8}{row.reason}"
         + (f" x{row.count}" if row.count > 1 else "")
-        + f"  {digest.short(row.revision) if row.revision else '(no revision)'}  {row.message}"
+        + f"  {digest.short(row.revision) if row.revision else '(no revision)'}"
+        + (f" ({row.ref} {row.commit[:12]})" if row.commit else "")
+        + f"  {row.message}"
         for row in rows
     ]
     shared.printer(options).result("history", payload, lines or ["nothing is recorded yet"])

@@ -1,5 +1,6 @@
 """`controller reconcile`: stay and keep converged, or one pass with `--once`."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[st
 
 
 def _stay(options: dict[str, Any]) -> int:
+    for number in (signal.SIGHUP, signal.SIGUSR1):  # before the first look these wishes are void, and must end nothing
+        signal.signal(number, signal.SIG_IGN)
     from controller import daemon, settings
     from core import policy
 

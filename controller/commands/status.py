@@ -36,6 +36,10 @@ def _serving_line(serving: dict[str, Any]) -> str:
     return f"serving     {warm} function{'' if warm == 1 else 's'} warm, all with the applied image"
 
 
+def _commit_lines(git: dict[str, Any]) -> list[str]:
+    return [f"{told:<12}commit {one['commit']} of {one['ref']}" for told, one in git.items() if one is not None]
+
+
 def _lines(payload: dict[str, Any]) -> list[str]:
     lines = [f"target      {payload['name']}"]
     if payload["applied_revision"]:
@@ -44,6 +48,7 @@ def _lines(payload: dict[str, Any]) -> list[str]:
         lines.append("applied     nothing yet")
     if payload["attempted_revision"] not in (None, payload["applied_revision"]):
         lines.append(f"attempted   {digest.short(payload['attempted_revision'])}")
+    lines += _commit_lines(payload["git"] or {})
     if payload["generation"] is not None:
         lines.append(f"generation  {payload['generation']}")
     if payload["applied_revision"]:

@@ -6,7 +6,7 @@ runs, the metrics and a callable for the status; it decides nothing about a targ
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -14,10 +14,14 @@ from starlette import applications, exceptions, requests, responses, routing
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from controller import clock, errors, pulse, runs
-from controller.http import answers, background, bounds, webhooks
+from controller.http import answers, background, bounds, naming, webhooks
 
 STATUS_KEPT_S = 1.0
-"""For so long a status is shown again instead of being made anew: asking for it costs reading the record."""
+"""For so long at least a status is shown again instead of being made anew: asking for it costs reading the record, and
+asking the engine. A failure is kept no longer."""
+
+_FOR_ANY_NAME = frozenset({("GET", "/healthz"), ("POST", "/v1/webhook")})
+"""What shows nothing, or has a signature: asked for by whatever name."""
 
 _SLICE_S = 0.5
 """A thread that waits for a run looks this often whether it still should."""
@@ -42,7 +46,9 @@ def _silent(text: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Served:
     """What there is to tell, and to ask for. Without `secret` there is no webhook receiver. A target is ready when its
-    last good check is no longer ago than `ready_within_s`. `warn` takes a sentence for the log."""
+    last good check is no longer ago than `ready_within_s` and what the pulse allows beyond that. A status is shown
+    again for `status_kept_s`, unless a pass ended meanwhile. `names` are further ones that the server may be asked for
+    by. `warn` takes a sentence for the log."""
 
     asked: runs.Runs
     beats: pulse.Pulse
@@ -53,6 +59,22 @@ class Served:
     places: answers.Places = field(default_factory=dict)
     warn: Callable[[str], object] = _silent
     machine: clock.Clock = clock.Clock()
+    status_kept_s: float = STATUS_KEPT_S
+    names: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A status as it was made at `made_s`, when `ended` runs were over."""
+
+    made_s: float
+    ended: int
+    answer: responses.Response
+
+    def is_old(self, now_s: float, ended: int, kept_s: float) -> bool:
+        """Whether to make a new one: never more than one in `STATUS_KEPT_S`, and for every pass one at most."""
+        limit_s = kept_s if ended == self.ended and self.answer.status_code == 200 else STATUS_KEPT_S
+        return now_s - self.made_s >= max(limit_s, STATUS_KEPT_S)
 
 
 class Application:
@@ -64,7 +86,7 @@ class Application:
         self._closed = threading.Event()
         self._waiting = 0
         self._status_lock = asyncio.Lock()
-        self._status: tuple[float, responses.Response] | None = None
+        self._status: _Kept | None = None
         self._routes = _without_redirects(self._table(), self._bug)
 
     def _table(self) -> list[routing.Route]:
@@ -85,9 +107,18 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. A bug ends that answer, and is told; it is not the server's end, nor the loop's."""
         try:
-            await self._routes(scope, receive, send)
+            await self._app(scope)(scope, receive, send)
         except Exception:  # noqa: BLE001 - `_bug` has answered and told already
             return
+
+    def _app(self, scope: Scope) -> ASGIApp:
+        """A page of somebody else's whose name leads here asks with that name (DNS rebinding): it gets nothing."""
+        if (scope["method"], scope["path"]) in _FOR_ANY_NAME:
+            return self._routes
+        hosts = [value for name, value in scope["headers"] if name == b"host"]
+        if all(naming.is_own(host.decode("latin-1"), self._served.names) for host in hosts):
+            return self._routes
+        return answers.refusal(421, "WrongHost", "this server does not answer to that name: see http.names")
 
     def close(self) -> None:
         """Let go of those who wait for a run; they are told how far it is."""
@@ -114,7 +145,8 @@ class Application:
     async def _readiness(self, request: requests.Request) -> responses.Response:
         """Whether the last good check is recent (I4)."""
         del request
-        ago_s, within_s = self._served.beats.good_ago_s, self._served.ready_within_s
+        beats = self._served.beats
+        ago_s, within_s = beats.good_ago_s, self._served.ready_within_s + beats.allowance_s
         ready = ago_s is not None and ago_s <= within_s
         payload = {
             "ready": ready,
@@ -131,10 +163,10 @@ class Application:
         """As `controller status` shows it. Made once for all who ask at the same time."""
         del request
         async with self._status_lock:
-            now_s = self._served.machine.monotonic_s()
-            if self._status is None or now_s - self._status[0] >= STATUS_KEPT_S:
-                self._status = (now_s, await self._new_state())
-            return self._status[1]
+            now_s, ended = self._served.machine.monotonic_s(), self._served.asked.ended
+            if self._status is None or self._status.is_old(now_s, ended, self._served.status_kept_s):
+                self._status = _Kept(now_s, ended, await self._new_state())
+            return self._status.answer
 
     async def _new_state(self) -> responses.Response:
         places = self._served.places

@@ -152,6 +152,7 @@ def serving(  # noqa: PLR0913 - what is served, by name
     ready_within_s: float,
     places: answers.Places | None = None,
     warn: Callable[[str], object] = _silent,
+    status_kept_s: float = app.STATUS_KEPT_S,
 ) -> Iterator[str]:
     """A server as the settings want it, for as long as the block runs; its address.
 
@@ -160,7 +161,18 @@ def serving(  # noqa: PLR0913 - what is served, by name
     if configured.listen is None:
         yield ""
         return
-    served = app.Served(asked, beats, metrics, status, ready_within_s, secret_of(configured), places or {}, warn)
+    served = app.Served(
+        asked,
+        beats,
+        metrics,
+        status,
+        ready_within_s,
+        secret_of(configured),
+        places or {},
+        warn,
+        status_kept_s=status_kept_s,
+        names=(configured.listen, *configured.names),
+    )
     limits = bounds.Limits(max_body_bytes=configured.max_body_bytes, rate_per_minute=configured.rate_per_minute)
     server = Server(configured.listen, served, limits)
     server.start()

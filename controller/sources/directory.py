@@ -32,12 +32,18 @@ def _limits(max_bytes: int) -> yaml_builder.Limits:
     return yaml_builder.Limits(max_bytes=max_bytes, max_values=max_values)
 
 
-def locate(configured: settings.Settings) -> checkout.Source:
-    """The folder and the manifest in it. Raises `ControllerError` when no source is set, and what
-    `manifests.discovery.select` raises when none or several manifests would do."""
+def chosen(configured: settings.Settings) -> settings_sections.DirectorySource:
+    """The folder of the settings. Raises `ControllerError` when no source is set."""
     source = configured.source.directory
     if source is None:
         raise errors.ControllerError("SettingsInvalid", "no source is set: pass --source DIR or --git URL")
+    return source
+
+
+def locate(configured: settings.Settings) -> checkout.Source:
+    """The folder and the manifest in it. Raises `ControllerError` when no source is set, and what
+    `manifests.discovery.select` raises when none or several manifests would do."""
+    source = chosen(configured)
     return located(source.path, configured.manifest, allow_outside=source.allow_outside)
 
 

@@ -10,14 +10,19 @@ import json
 import os
 import re
 import shutil
+import stat
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from controller import clock, errors, secret_values, settings_sections, translate
 from controller.sources import git_command, git_mirror, git_signatures, git_tree
 from core import digest, git_refs
 from manifests import merge_lock
+
+_PACKED, _LEAST_BYTES = 2, 16 << 20
+"""A pack may be so many times as large as the largest checkout, and always so large: a remote that cannot leave out
+files sends those beside `path` too (faults.md E6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class Fetched:
     ref: str
     root: Path
     left_out: tuple[str, ...] = ()
+    lease: object = field(default=None, compare=False)
+    """The checkout stays for as long as this is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,7 @@ class _Known:
     after: str
     rules: str
     left_out: tuple[str, ...]
+    ref: str = ""
 
 
 class Repository:
@@ -72,32 +80,62 @@ class Repository:
         access = self._access()
         with self._alone():
             until_s = self._clock.monotonic_s() + self._deadline_s
+            most_bytes = max(_PACKED * self._configured.max_bytes, _LEAST_BYTES)
             git = git_command.Git(
-                access, self._folder, self._deadline_s, until_s, self._check, self._counted, self._clock
+                access, self._folder, self._deadline_s, until_s, self._check, self._counted, self._clock, most_bytes
             )
             mirror = git_mirror.Mirror(git, self._folder, limit_bytes=self._configured.max_file_bytes)
             wanted = mirror.resolve(self._configured.ref)
             known = self._known()
-            if known is None or not self._still_holds(known, wanted, highest):
-                known = self._take(git, mirror, wanted, highest)
+            floors = self._floors(highest)
+            if known is None or not self._still_holds(known, wanted, floors):
+                known = self._take(git, mirror, wanted, floors)
                 self._clear_others()
-            mirror.tidy(wanted, history=highest not in ("", known.commit))
-            return Fetched(known.commit, wanted.name, self._checkouts / known.tree, known.left_out)
+            mirror.tidy(wanted, history=any(floor != known.commit for floor in floors))
+            root = self._checkouts / known.tree
+            return Fetched(known.commit, wanted.name, root, known.left_out, git_tree.lease(root))
 
-    def _take(self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> _Known:
+    def highest(self) -> str:
+        """The newest applied commit as it is kept here, beside the record of the target; "" for none."""
+        try:
+            found = self._floor.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+        return found if git_refs.is_commit(found) else ""
+
+    def applied(self, commit: str) -> None:
+        """Keep the newest applied commit here too: a record that is lost or damaged must not let the remote go back.
+        Writes only when it moved; where it cannot be written, the record has it."""
+        if commit and commit != self.highest():
+            with contextlib.suppress(OSError):
+                _replace(self._floor, f"{commit}\n")
+
+    def _floors(self, highest: str) -> tuple[str, ...]:
+        """Every commit that the remote must not go behind."""
+        return tuple(sorted({highest, self.highest()} - {""}))
+
+    def last_taken(self) -> tuple[str, str]:
+        """Ref and commit that were last found in order; "" for none. Asks nobody."""
+        known = self._known()
+        return (known.ref, known.commit) if known else ("", "")
+
+    def _take(
+        self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, floors: tuple[str, ...]
+    ) -> _Known:
         """Everything about a commit that is new, or that has to be looked at again."""
         mirror.sweep()
         if not mirror.has(wanted.object_id):
-            mirror.fetch(wanted, since=highest)
+            mirror.fetch(wanted, since=floors[0] if floors else "")
         wanted = mirror.whole(wanted, lambda place: _peeled(git, place, wanted))
         try:
             git_signatures.require(git, mirror.place, wanted, self._configured.verify)
         except git_command.GitFailed as failed:
             raise git_mirror.unavailable(failed) from None
-        self._require_forward(mirror, wanted, highest)
+        for floor in floors:
+            self._require_forward(mirror, wanted, floor)
         tree, left_out = mirror.whole(wanted, lambda _: self._checkout(git, mirror, wanted))
         before = self._known()
-        known = _Known(wanted.commit, wanted.object_id, tree, highest, self._rules, left_out)
+        known = _Known(wanted.commit, wanted.object_id, tree, " ".join(floors), self._rules, left_out, wanted.name)
         _replace(self._memo, json.dumps(asdict(known)))
         self._clear(frozenset({tree, before.tree if before else tree}))
         return known
@@ -107,7 +145,7 @@ class Repository:
     ) -> tuple[str, tuple[str, ...]]:
         """The tree at `path`, on the disk; its id and what was left out of it."""
         place = mirror.place
-        path = self._configured.path.strip("/").removeprefix("./").strip(".")
+        path = git_refs.folder(self._configured.path)
         words = f"{wanted.commit}:{path}" if path else f"{wanted.commit}^{{tree}}"
         _require_tree(git, place, wanted, path)
         tree = git.answer("rev-parse", "--verify", "--end-of-options", words, repository=place).decode("ascii").strip()
@@ -138,18 +176,18 @@ class Repository:
 
     def _require_forward(self, mirror: git_mirror.Mirror, wanted: git_refs.Remote, highest: str) -> None:
         """A remote that goes back, by force or because somebody answers in its place, is not followed."""
-        if not highest or wanted.commit in self._configured.accept:
+        if wanted.commit in self._configured.accept:
             return
         if not mirror.whole(wanted, lambda _: mirror.descends(wanted, highest)):
             text = f"commit {wanted.commit} ({wanted.name}) is no descendant of {highest}, which was applied last"
             raise errors.ControllerError("SourceRewound", text)
 
-    def _still_holds(self, known: _Known, wanted: git_refs.Remote, highest: str) -> bool:
+    def _still_holds(self, known: _Known, wanted: git_refs.Remote, floors: tuple[str, ...]) -> bool:
         return (
             known.commit == wanted.commit
             and known.object_id == wanted.object_id
             and known.rules == self._rules
-            and (highest in ("", known.commit, known.after))
+            and set(floors) <= {known.commit, *known.after.split()}
             and git_tree.is_whole(self._checkouts / known.tree)
         )
 
@@ -161,6 +199,10 @@ class Repository:
         shown = (self._configured.ref, self._configured.path, str(verify.policy), *sorted(self._configured.accept))
         caps = (self._configured.max_bytes, self._configured.max_file_bytes, self._configured.max_files)
         return digest.of_parts((*shown, *map(str, caps), *(digest.of_bytes(one) for one in keys)))
+
+    def require_settings(self) -> None:
+        """Ask nobody: raises `ControllerError("SettingsInvalid")` for what `fetch` would never take."""
+        self._access()
 
     def _access(self) -> git_command.Access:
         """The address and the credentials. Raises `ControllerError("SettingsInvalid")`."""
@@ -194,6 +236,8 @@ class Repository:
         """One at a time below the folder: a look of another command may come between."""
         try:
             self._checkouts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for place in (self._folder.parent, self._folder, self._checkouts, self._folder / "mirror.git"):
+                _close_to_others(place)
         except OSError as error:
             text = f"{self._folder}: cannot be made: {error.strerror}"
             raise errors.ControllerError("SettingsInvalid", text) from None
@@ -219,6 +263,11 @@ class Repository:
         return self._folder / "checkouts"
 
     @property
+    def _floor(self) -> Path:
+        """Of the target, whatever address it follows."""
+        return self._folder.parent / "applied"
+
+    @property
     def _memo(self) -> Path:
         return self._folder / "known.json"
 
@@ -235,13 +284,17 @@ class Repository:
         """What is left of addresses that this target followed before, unless somebody still looks there."""
         for place in self._folder.parent.iterdir():
             if place != self._folder and re.fullmatch("[0-9a-f]{16}", place.name):
+                if git_tree.in_use(place / "checkouts"):
+                    continue
                 with contextlib.suppress(errors.ControllerError), self._locked(place, wait_s=0.0):
                     shutil.rmtree(place, ignore_errors=True)
 
     def _clear(self, keep: frozenset[str]) -> None:
-        """The checkout before stays for whoever still reads it."""
+        """The checkout before stays for whoever begins to read it, and one that is read, by a build that takes long,
+        until that ends."""
         for place in list(git_tree.others(self._checkouts, keep)):
-            git_tree.drop(place)
+            if not git_tree.is_leased(place):
+                git_tree.drop(place)
 
 
 def _peeled(git: git_command.Git, place: Path, wanted: git_refs.Remote) -> git_refs.Remote:
@@ -257,6 +310,12 @@ def _require_tree(git: git_command.Git, place: Path, wanted: git_refs.Remote, pa
         if not git.answer(*words, repository=place):
             text = f"source.git.path {path}: there is no such folder in commit {wanted.commit}"
             raise errors.ControllerError("SourceMissing", text)
+
+
+def _close_to_others(place: Path) -> None:
+    """A private repository is nothing for other users of the machine; folders from before may be open to them."""
+    if place.is_dir() and stat.S_IMODE(place.stat().st_mode) != 0o700:
+        place.chmod(0o700)
 
 
 def _absolute(path: Path | None) -> Path | None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from controller import clock, docker_output, errors
+from controller import clock, docker_output, errors, lifeline
 
 LONGEST_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer that are read: the names of a million files."""
@@ -28,9 +28,16 @@ _LONGEST_COMPLAINT = 16 * 1024
 _KILL_AFTER_S = 2.0
 _SLICE_S = 0.2
 _CHUNK = 1 << 16
-_LATE = frozenset({124, 137})
-"""What `timeout` ends with."""
+_LATE = 124
+"""What `timeout` ends with, unless it went with its group."""
+_KILLED = frozenset({-signal.SIGKILL, 128 + signal.SIGKILL})
+_ABSENT = 127
 _SHORTEST_S = 0.05  # to timeout, 0 would mean "no deadline"
+_WATCHED = 'ulimit -f @BLOCKS@; "$@"; code=$?'
+_BLOCK = 512
+"""Bytes, of `ulimit -f` in a shell that is called sh."""
+_TOO_LARGE = re.compile(r"died of signal 25|File size limit exceeded|File too large")
+_ADVICE = ("Please make sure you have the correct access rights", "and the repository exists")
 _LONGEST_TRACE = 64 * 1024
 _RETRY_AFTER = re.compile(rb"<= Recv header: retry-after:[ \t]*([0-9]{1,6})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
@@ -60,6 +67,11 @@ class GitFailed(Exception):
         self.late = late
         self.retry_after_s = 0.0
 
+    @property
+    def too_large(self) -> bool:
+        """Whether a file became larger than it may."""
+        return bool(_TOO_LARGE.search(self.said))
+
 
 def _go_on() -> None:
     """A `check` that never ends anything."""
@@ -81,7 +93,7 @@ class _Call:
 class Git:
     """Runs git. `home` is an existing folder of our own; `until_s`, on the monotonic clock, is the end of all calls
     together, `deadline_s` is how that is told; `check` raises when the work should end; `counted` hears the name of
-    each command."""
+    each command. No file that git writes becomes larger than `most_bytes`, whatever a remote sends."""
 
     access: Access
     home: Path
@@ -90,6 +102,7 @@ class Git:
     check: Callable[[], None] = _go_on
     counted: Callable[[str], object] = str
     machine: clock.Clock = clock.Clock()
+    most_bytes: int = 1 << 40
 
     def answer(
         self,
@@ -147,8 +160,8 @@ class Git:
 
     @contextmanager
     def _running(self, call: _Call) -> Iterator["subprocess.Popen[bytes]"]:
-        # `timeout` ends git when we cannot any more, because we were killed.
-        deadline = ["timeout", "-k", "2", f"{self._left_s:.3f}"]
+        bounded = _WATCHED.replace("@BLOCKS@", str(self.most_bytes // _BLOCK))
+        watched = ["timeout", "-k", "2", f"{self._left_s:.3f}", "sh", "-c", lifeline.script(bounded), "sh"]
         self.counted(call.words[0])
         configuration = _in_memory("git-config", "".join(map(_line, call.settings.items())).encode())
         source = _in_memory("git-input", call.given) if call.given is not None else os.open(os.devnull, os.O_RDONLY)
@@ -159,7 +172,7 @@ class Git:
         inherited = (configuration,) if call.trace is None else (configuration, call.trace)
         try:
             child = subprocess.Popen(  # noqa: S603 - the words are ours, what is not is behind "--" or a hex id
-                [*deadline, "git", *place, *call.words],
+                [*watched, "git", *place, *call.words],
                 stdin=source,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -169,7 +182,7 @@ class Git:
                 pass_fds=inherited,
             )
         except FileNotFoundError:
-            raise errors.ControllerError("SourceUnavailable", "there is no git command here: install git") from None
+            raise _no_git() from None
         finally:
             os.close(configuration)
             os.close(source)
@@ -206,8 +219,10 @@ class Git:
                 del complaints[:-_LONGEST_COMPLAINT]
             said, answer = bytes(kept[child.stderr.fileno()]), bytes(kept[child.stdout.fileno()])
         code = child.wait()
-        if code in _LATE:
+        if code == _LATE or (code in _KILLED and self.machine.monotonic_s() >= self.until_s - _SHORTEST_S):
             raise self._late()
+        if code == _ABSENT:
+            raise _no_git()
         if code:
             raise GitFailed(code, self._shown(said))
         return answer
@@ -216,14 +231,15 @@ class Git:
         """The lines that matter, without what may be secret."""
         hidden = [one for one in (self.access.password, self.access.proxy) if one]
         lines = [docker_output.cleaned(line, hidden) for line in said.splitlines()]
-        telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:", "ssh:"))]
-        return "; ".join((telling or [line for line in lines if line])[-4:])[:600]
+        lines = [line for line in lines if line and not line.startswith(_ADVICE)]
+        telling = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))]
+        if not telling or self.access.scheme == "ssh":  # ssh says why in words of many forms
+            telling = lines
+        return "; ".join(telling[-4:])[:600]
 
     def _environment(self, network: bool) -> dict[str, str]:
         found = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(self.home),
-            "LC_ALL": "C",
+            **lifeline.sparse(HOME=str(self.home), TMPDIR=str(self.home)),
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_TERMINAL_PROMPT": "0",
             "GIT_ASKPASS": "",
@@ -231,7 +247,6 @@ class Git:
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_NO_LAZY_FETCH": "1",
             "GIT_ADVICE": "0",
-            "TMPDIR": str(self.home),
         }
         if network and self.access.scheme == "ssh":
             found |= {"GIT_SSH_COMMAND": self._ssh(), "GIT_SSH_VARIANT": "ssh"}
@@ -242,7 +257,7 @@ class Git:
         options = {
             "BatchMode": "yes",
             "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": str(self.access.known_hosts_file or os.devnull),
+            "UserKnownHostsFile": _ssh_path(self.access.known_hosts_file or Path(os.devnull)),
             "GlobalKnownHostsFile": os.devnull,
             "IdentitiesOnly": "yes",
             "IdentityAgent": "none",
@@ -250,9 +265,10 @@ class Git:
             "ProxyCommand": "none",
             "ConnectTimeout": str(max(1, int(self.deadline_s))),
         }
-        words = ["ssh", "-F", os.devnull, *(part for pair in options.items() for part in ("-o", "=".join(pair)))]
-        key = ["-i", str(self.access.ssh_key_file)] if self.access.ssh_key_file else []
-        return shlex.join([*words, *key])
+        if self.access.ssh_key_file:  # not -i, which looks for the file as it is written, and reads it as a pattern
+            options["IdentityFile"] = _ssh_path(self.access.ssh_key_file)
+        words = (word for name, value in options.items() for word in ("-o", f"{name}={value}"))
+        return shlex.join(["ssh", "-F", os.devnull, *words])
 
     def _settings(self, repository: Path | None, network: bool) -> dict[str, str]:
         """What git may do; nothing secret. Local commands may use no transport at all: nothing that is missing is
@@ -282,16 +298,24 @@ class Git:
         if access.scheme not in ("http", "https"):
             return {}
         if access.password:
-            named = re.match(r"[a-z]+://([^@/]+)@", access.url)
-            user = access.username or (named[1] if named else "git")
-            pair = base64.b64encode(f"{user}:{access.password}".encode()).decode()
-            origin = re.match(r"[a-z]+://(?:[^@/]*@)?[^/]+/", access.url)
+            pair = base64.b64encode(f"{access.username or 'git'}:{access.password}".encode()).decode()
+            origin = re.match(r"[a-z]+://[^/]+/", access.url)
             found[f"http.{origin[0] if origin else access.url}.extraheader"] = f"Authorization: Basic {pair}"
         if access.ca_file is not None:
             found["http.sslcainfo"] = str(access.ca_file)
         if access.proxy:
             found["http.proxy"] = access.proxy
         return found
+
+
+def _no_git() -> errors.ControllerError:
+    return errors.ControllerError("SourceUnavailable", "there is no git command here: install git")
+
+
+def _ssh_path(path: Path) -> str:
+    """A path in an option of ssh, which splits it at spaces, and puts the host's name and the like in place of %h."""
+    quoted = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{quoted}"'
 
 
 def _commanded(settings: Mapping[str, str]) -> dict[str, str]:

@@ -88,8 +88,10 @@ class Mirror:
                 self._fetch(self.place, wanted, since=since if since and self.has(since) else "", deep=False)
                 return
             except git_command.GitFailed as failed:
-                if failed.late:
+                if failed.late or failed.too_large:
                     raise unavailable(failed) from None
+            finally:
+                self.sweep()
         self.renew(wanted)
 
     def renew(self, wanted: git_refs.Remote) -> None:
@@ -97,6 +99,7 @@ class Mirror:
         beside = self._folder / f".new-{secrets.token_hex(8)}"
         try:
             self._git.answer("init", "--bare", "--quiet", "--template=", "--", str(beside))
+            beside.chmod(0o700)
             self._git.answer("config", "remote.origin.url", self._git.access.url, repository=beside)
             self._fetch(beside, wanted, since="", deep=False)
             (beside / "made-for").write_text(self._purpose(wanted), encoding="ascii")
@@ -211,7 +214,11 @@ class Mirror:
 
 
 def unavailable(failed: git_command.GitFailed) -> errors.ControllerError:
-    """Why the remote could not be had, with a way out where there is one."""
+    """Why the remote could not be had, with a way out where there is one: SourceUnavailable, or SourceRefused when it
+    sent too much."""
+    if failed.too_large:
+        text = "source.git.url: it sent more than source.git.max_bytes allows, and does not leave out large files"
+        return errors.ControllerError("SourceRefused", text)
     cause = next((words for pattern, words in _CAUSES if pattern.search(failed.said)), "it cannot be reached")
     later = f"; it asks for {failed.retry_after_s:g} s of patience" if failed.retry_after_s else ""
     error = errors.ControllerError("SourceUnavailable", f"source.git.url: {cause} ({failed.said}){later}")

@@ -1,7 +1,8 @@
 """Whether a commit or a tag is signed by somebody who is trusted. No cryptography of our own: git, ssh-keygen and gpg
 decide, with the keys of the settings and no others.
 
-An unknown key's signature is as good as none, and so is one of an expired or revoked key.
+An unknown key's signature is as good as none, and so is one of a key that is expired or revoked now, whatever date the
+commit shows.
 """
 
 import contextlib
@@ -10,8 +11,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller import errors, output, scratch, settings_sections
-from controller.sources import git_command
+from controller import errors, lifeline, output, scratch, settings_sections
+from controller.sources import git_command, git_ssh_signatures
 from core import git_refs
 
 _IMPORT_S = 30.0
@@ -28,10 +29,32 @@ def require(
     if verify.policy is _Policy.TAG and wanted.object_id == wanted.commit:
         raise _untrusted(wanted, "source.git.ref names no annotated tag, which alone can be signed")
     tag = verify.policy is _Policy.TAG
+    signed = _by_ssh(git, repository, wanted, tag=tag)
+    if signed is None:
+        _require_openpgp(git, repository, wanted, verify)
+    elif why := git_ssh_signatures.complaint(signed, verify.allowed_signers_file or Path(os.devnull), git.home):
+        raise _untrusted(wanted, f"its signature is not trusted ({why})")
+    if tag:
+        _require_name(git, repository, wanted)
+
+
+def _by_ssh(
+    git: git_command.Git, repository: Path, wanted: git_refs.Remote, *, tag: bool
+) -> git_ssh_signatures.Signed | None:
+    words = ("tag", wanted.object_id) if tag else ("commit", wanted.commit)
+    content = git.answer("cat-file", *words, repository=repository)
+    return git_ssh_signatures.of_tag(content) if tag else git_ssh_signatures.of_commit(content)
+
+
+def _require_openpgp(
+    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sections.GitVerify
+) -> None:
+    """Every other signature, or none. What git takes for one of ssh is not trusted here."""
+    tag = verify.policy is _Policy.TAG
     words = ("verify-tag", "--raw", wanted.object_id) if tag else ("verify-commit", "--raw", wanted.commit)
     options = {
         "gpg.mintrustlevel": "fully",
-        "gpg.ssh.allowedsignersfile": str((verify.allowed_signers_file or Path(os.devnull)).absolute()),
+        "gpg.ssh.allowedsignersfile": os.devnull,
     }
     with _keyring(git.home, verify.keyring_file) as environment:
         try:
@@ -40,8 +63,6 @@ def require(
             if failed.late:
                 raise
             raise _untrusted(wanted, _words(failed)) from None
-    if tag:
-        _require_name(git, repository, wanted)
 
 
 def _require_name(git: git_command.Git, repository: Path, wanted: git_refs.Remote) -> None:
@@ -75,9 +96,10 @@ def _import(folder: Path, keyring: Path) -> None:
     """A keyring that holds these keys and no others; whoever is in it is trusted."""
     (folder / "gpg.conf").write_text("trust-model always\nno-auto-check-trustdb\nno-autostart\n", encoding="ascii")
     words = ["gpg", "--homedir", str(folder), "--batch", "--quiet", "--import", "--", str(keyring.absolute())]
+    alone = lifeline.sparse(HOME=str(folder), TMPDIR=str(folder))
     try:
         subprocess.run(  # noqa: S603 - the words are ours, the path is behind "--"
-            words, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_IMPORT_S
+            words, env=alone, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=_IMPORT_S
         )
     except FileNotFoundError:
         raise errors.ControllerError(

@@ -5,6 +5,7 @@ left out and told; names that mean something to git, or that two systems read di
 written beside and renamed, named by its tree, and never changed afterwards.
 """
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -22,6 +23,7 @@ _OLD_PLAIN = "100664"
 _CHUNK = 1 << 20
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _LONGEST_POINTER = 1024
+_WHOLE = ".whole"
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -189,6 +191,46 @@ def is_whole(folder: Path) -> bool:
         return False
 
 
+class Lease:
+    """While one is kept, by whatever process, its checkout is not dropped. It ends with the last reference to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+
+def lease(folder: Path) -> Lease | None:
+    """Keep a checkout; None where it is not there. To be asked for where nobody drops any."""
+    try:
+        descriptor = os.open(_mark(folder), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return Lease(descriptor)
+
+
+def is_leased(place: Path) -> bool:
+    """Whether somebody keeps this checkout; `place` may be its mark as well."""
+    try:
+        descriptor = os.open(_mark(place.with_name(place.name.removesuffix(_WHOLE))), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def in_use(folder: Path) -> bool:
+    """Whether any of the checkouts in a folder is kept."""
+    return any(is_leased(mark) for mark in folder.glob(f"*{_WHOLE}"))
+
+
 def drop(folder: Path) -> None:
     """Remove a checkout."""
     _mark(folder).unlink(missing_ok=True)
@@ -198,12 +240,12 @@ def drop(folder: Path) -> None:
 def others(folder: Path, keep: frozenset[str]) -> Iterator[Path]:
     """The checkouts beside those to keep, and what a killed process left."""
     for place in folder.iterdir():
-        if place.name.removesuffix(".whole") not in keep:
+        if place.name.removesuffix(_WHOLE) not in keep:
             yield place
 
 
 def _mark(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.whole")
+    return folder.with_name(f"{folder.name}{_WHOLE}")
 
 
 def _boot() -> str:

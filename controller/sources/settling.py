@@ -1,4 +1,5 @@
-"""Content that is being written is not content yet: it is acted on once two looks, a debounce apart, saw the same (C5).
+"""Content that is being written is not content yet: it is acted on once two looks, a debounce apart, saw the same (C5),
+and nobody has a file of it open for writing as far as that can be told.
 
 Stands between a source and `controller.target`. Only what is new has to wait: what the last look settled on is taken
 at once. What is wrong with a source is confirmed in the same way, so a half-copied tree is no failed pass. Reads no
@@ -27,7 +28,8 @@ class _Seen(Generic[T]):
 
 class Settling:
     """The patience with one source. Kept from pass to pass; a new process waits once for what it sees first. Times are
-    in seconds; `stamp` is another one as soon as anything in the source was written."""
+    in seconds; `stamp` is another one as soon as anything in the source was written. `settled_ns` is
+    the wall clock in nanoseconds when the last looks that agreed began."""
 
     def __init__(
         self, place: str, *, debounce_s: float, patience_s: float, stamp: Callable[[], str], machine: clock.Clock
@@ -38,23 +40,34 @@ class Settling:
         self._stamp = stamp
         self._clock = machine
         self._known: tuple[str, ...] | None = None
+        self.settled_ns = 0
 
-    def settled(self, look: Callable[[], T], *, identity: Callable[[T], str], pause: Callable[[float], None]) -> T:
-        """What `look` sees once it is stable. `pause` waits, and may raise to end all this.
+    def settled(
+        self,
+        look: Callable[[], T],
+        *,
+        identity: Callable[[T], str],
+        pause: Callable[[float], None],
+        written: Callable[[], bool] = lambda: False,
+    ) -> T:
+        """What `look` sees once it is stable. `pause` waits, and may raise to end all this; `written` says whether
+        somebody still writes what was new, which is waited for until patience is over.
 
         Raises what `look` raises, once that is stable too or patience is over, and `SourceUnstable` when content keeps
         moving.
         """
-        began_s = self._clock.monotonic_s()
+        began_s, began_ns = self._clock.monotonic_s(), self._clock.now_ns()
         seen = self._look(look, identity)
         while seen.name is None or seen.name != self._known:
             pause(self._debounce_s)
             before, seen = seen, self._look(look, identity)
             waited_s = self._clock.monotonic_s() - began_s
-            if seen.name is not None and seen.name == before.name:
+            agree = seen.name is not None and seen.name == before.name
+            if agree and (waited_s >= self._patience_s or not written()):
                 self._known = seen.name
             elif waited_s >= self._patience_s:
                 raise self._moving(seen, waited_s)
+        self.settled_ns = began_ns
         if isinstance(seen.outcome, errors.ControllerError):
             raise seen.outcome
         return seen.outcome

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _PIECE = 1 << 14
+_HEAD = 1 << 12
 _MANIFEST = re.compile(rb"PUT /v2/([^ ]+)/manifests/[^ ]+ HTTP")
 
 
@@ -80,30 +81,33 @@ class Way:
 
     def _copy_reading(self, source: socket.socket, sink: socket.socket) -> None:
         """Requests, as far as they may pass."""
-        before = b""
+        before, left = b"", None
         with contextlib.suppress(OSError):
             while piece := source.recv(_PIECE):
                 told = before + piece
                 self.put.extend(found[1].decode() for found in _MANIFEST.finditer(told) if found.end() > len(before))
-                allowed = self._allowed(told)
-                if allowed is not None:
-                    sink.sendall(told[len(before) : allowed])
+                if left is None:
+                    left = self._begun(told, len(before))
+                if left is not None and left <= len(piece):
+                    sink.sendall(piece[:left])
+                    self.severed = self._after
                     self._cut(source, sink)
                     return
+                left = None if left is None else left - len(piece)
                 sink.sendall(piece)
-                # A request may begin in one piece and end in the next; a body is longer than this and is not kept.
-                before = told[-_PIECE:]
+                before = told[-_HEAD:]  # a request may begin in one piece and end in the next
             sink.shutdown(socket.SHUT_WR)
 
-    def _allowed(self, told: bytes) -> int | None:
-        """How much of this may pass when it has the body that is to be cut; None while it has not."""
+    def _begun(self, told: bytes, known: int) -> int | None:
+        """How much may pass of what came after the first `known` bytes and follows, when the upload that is to be cut
+        begins here; None when it does not."""
         with self._lock:
             found = self._victim.search(told) if self._victim else None
-            body = told.find(b"\r\n\r\n", found.end()) + 4 if found else 3
-            if body == 3 or len(told) - body < self._after:
+            end = told.find(b"\r\n\r\n", found.end()) if found else -1
+            if end < 0:
                 return None
-            self._victim, self.severed = None, self._after
-            return body + self._after
+            self._victim = None
+            return end + len(b"\r\n\r\n") + self._after - known
 
     def _cut(self, *ends: socket.socket) -> None:
         for each in ends:

@@ -30,7 +30,7 @@ def test_status_after_a_publish_a_failure_and_drift(shop: Shop) -> None:
     status = shop.about("status", "--output", "json").json
     assert (status["applied_revision"], status["generation"], status["config_dir_as_recorded"]) == (revision, 1, True)
     assert {found["type"]: found["status"] for found in status["conditions"]} == {
-        "Ready": "True", "Reconciling": "False", "Stalled": "False", "SourceReady": "True", "Compatible": "Unknown",
+        "Ready": "True", "Stalled": "False", "SourceReady": "True", "Compatible": "Unknown",
         "Healthy": "Unknown",
     }  # fmt: skip
     shop.manifest.rename(shop.manifest.with_suffix(".away"))

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -77,10 +78,10 @@ def test_a_hand_edit_is_healed_and_told_as_drift(shop: command.Shop) -> None:
 
 
 def test_idle_passes_write_nothing(shop: command.Shop) -> None:
-    with daemons.running(*shop.target, "--interval", "20ms") as daemon:
+    with daemons.running(*shop.target, "--interval", "100ms") as daemon:
         daemon.await_line(lambda line: line.get("reason") == "InSync")
         before = command.snapshot(shop.config)
-        daemons.until(lambda: len(daemon.passes) > 50)
+        daemons.until(lambda: len(daemon.passes) > 15)
         assert command.snapshot(shop.config) == before
 
 
@@ -255,3 +256,25 @@ def test_l2_as_the_first_process_of_a_container_it_ends_and_leaves_nobody(shop: 
     finally:
         process.kill()
         process.wait()
+
+
+def test_i4_readiness_ends_soon_after_everything_fails(shop: command.Shop) -> None:
+    """A few intervals, and not the longest that a build could take."""
+    with daemons.running(*shop.target, "--interval", "200ms", "--listen", "127.0.0.1:0") as daemon:
+        daemon.await_pass("FirstPublish")
+        address = f"{daemon.address}/readyz"
+        ready = _ask(address)
+        assert ready["ready"]
+        assert ready["limit_seconds"] < 20
+        os.rename(shop.source, shop.folder / "away")
+        daemons.until(lambda: _answers(address) == 503)
+        os.rename(shop.folder / "away", shop.source)
+        daemons.until(lambda: _answers(address) == 200)
+
+
+def _answers(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - an address of our own
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code

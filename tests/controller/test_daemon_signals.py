@@ -160,7 +160,7 @@ class Prepared:
     def _settings(self, source: Path, mode: str) -> Path:
         settings = self._folder / f"{source.name}-{mode}.yml"
         where = f"directory: {{path: {source}, watch: false, debounce: 1ms}}"
-        settings.write_text(f"source: {{{where}}}\ninterval: 10ms\npolicy: {{publish: {mode}}}\n", encoding="utf-8")
+        settings.write_text(f"source: {{{where}}}\ninterval: 100ms\npolicy: {{publish: {mode}}}\n", encoding="utf-8")
         return settings
 
 
@@ -242,7 +242,7 @@ def state_of(task: Path) -> str:
 def test_l3_stopped_while_another_one_publishes(tmp_path: Path) -> None:
     """What the other one did is seen, not overwritten from memory; then it goes on with what the source says."""
     shop = command.Shop(tmp_path)
-    with daemons.running(*shop.target, "--interval", "50ms") as daemon:
+    with daemons.running(*shop.target, "--interval", "100ms") as daemon:
         daemon.await_pass("InSync")
         stopped(daemon)
         shop.edit("catalog", "functions.yml", OLD, NEW)
@@ -281,7 +281,7 @@ def test_l3_stopped_in_a_pass_it_keeps_the_lock_and_goes_on(tmp_path: Path) -> N
 def test_l3_stopped_while_config_dir_is_replaced(tmp_path: Path) -> None:
     """Nothing of before is believed: a CONFIG_DIR that was emptied meanwhile is published anew."""
     shop = command.Shop(tmp_path)
-    with daemons.running(*shop.target, "--interval", "50ms") as daemon:
+    with daemons.running(*shop.target, "--interval", "100ms") as daemon:
         daemon.await_pass("InSync")
         wanted = shop.documents()
         stopped(daemon)
@@ -337,7 +337,7 @@ def contained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[daemo
     monkeypatch.setattr(command, "line", lambda *words: [*locks.UNSHARE, *real(*words)])
     followed = ("--git", f"file://{shop.source}", "--ref", "main", "--state-dir", tmp_path / "state")
     (tmp_path / "state").mkdir()
-    with daemons.running(*followed, "--config-dir", shop.config, "--interval", "50ms", environment=environment) as one:
+    with daemons.running(*followed, "--config-dir", shop.config, "--interval", "100ms", environment=environment) as one:
         one.await_pass("FirstPublish")
         yield one
 

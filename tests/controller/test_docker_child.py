@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import docker, docker_child, errors
+from controller import docker, docker_child, errors, lifeline
 from tests.fakes import docker_stub
 
 ROOT = Path(__file__).parents[2]
@@ -405,7 +405,7 @@ def test_p8_without_a_lifeline_a_call_is_only_not_watched(
 ) -> None:
     """As where /proc is not mounted, or another user's: no word of it in the answer, and the same exit code."""
     take_shell(stub, shell)
-    monkeypatch.setattr(docker_child, "lifeline", lambda: "/nowhere/fd/3")
+    monkeypatch.setattr(lifeline, "path", lambda: "/nowhere/fd/3")
     stub.does("container wait", "echo that >&2; exit 5")
     with pytest.raises(docker.CommandFailed) as caught:
         docker.Engine().wait(ID, seconds=60)
@@ -444,7 +444,7 @@ def test_b3_the_lifeline_is_not_inherited(stub: docker_stub.DockerStub) -> None:
     """Neither by docker nor by any other child: it would live on with them."""
     stub.does("container logs", "ls -l /proc/self/fd /proc/$$/fd; exit 0")
     lines = docker.Engine().logs(ID, lines=50)
-    pipe = os.readlink(docker_child.lifeline())
+    pipe = os.readlink(lifeline.path())
     assert any("pipe:" in line for line in lines)
     assert not [line for line in lines if pipe in line]
     shown = subprocess.run(["ls", "-l", "/proc/self/fd"], check=True, capture_output=True, text=True, close_fds=False)
@@ -500,3 +500,21 @@ def test_the_library_is_loaded_by_the_first_call_only() -> None:
         ".address; sys.exit('python_on_whales' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["CONTROLLER_SOURCE__GIT__PASSWORD", "controller_notify__url", "Controller_Whatever"])
+def test_p13_docker_and_compose_see_none_of_our_settings(
+    stub: docker_stub.DockerStub, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Which may be secret, in any spelling that is read; a compose file could name them as ${CONTROLLER_…}."""
+    monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("STAYS", "here")
+    for words in ("container list", "compose"):
+        stub.does(words, 'env >>"$here/environment"; tr "\\0" "\\n" </proc/$PPID/environ >>"$here/environment"')
+    engine = docker.Engine()
+    engine.containers()
+    assert engine.run_service(service(CONFIG_DIR="/c")).exit_code == 0
+    seen = (stub.folder / "environment").read_text().splitlines()
+    assert [line for line in seen if line.startswith(f"{name}=") or CANARY in line] == []
+    assert seen.count("STAYS=here") == 4
+    assert seen.count("CONFIG_DIR=/c") == 2

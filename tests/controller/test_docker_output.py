@@ -1,5 +1,6 @@
 """What docker prints, before anybody sees it: bounded, decoded, harmless, without secrets (faults.md H3, H5, K1)."""
 
+import base64
 import string
 
 import hypothesis
@@ -16,6 +17,7 @@ CANARY = "canary-7f3a"
     [
         f"pulling https://user:{CANARY}@registry:5010/v2/",
         f"error: https://{CANARY}@registry/x",
+        f"no answer from tcp://user:a/{CANARY}@registry:2376 yet",
         f"dial amqp://guest:{CANARY}@queue",
         f"> Authorization: Bearer {CANARY}",
         f'{{"authorization": "Basic {CANARY}"}}',
@@ -43,17 +45,69 @@ def test_k1_what_says_that_it_is_secret_is_hidden(line: str) -> None:
     [
         "docker-image://127.0.0.1:5010/base:1@sha256:0123",
         "docker-image://base:1@sha256:0123",
+        "mail admin@example.org about http://127.0.0.1:5010/v2/ and https://h/a:b",
         "unauthorized: authentication required",
         "denied: requested access to the resource is denied",
         "Dockerfile:3",
         "#7 [2/3] COPY functions/a/src/ /var/task/",
         "tests passed: 12, bypass: no",
+        "source.git.url: write https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or file:///PATH",
+        "ssh://git@host.example/shop.git",
+        "controller.yml:3:5: source.git.password: must be text",
+        "source.git.password: is for http and https",
         "the author: somebody",
     ],
 )
 def test_what_is_no_secret_stays_readable(line: str) -> None:
     """Counter-check: a log in which everything is hidden helps nobody."""
     assert docker_output.cleaned(line.encode()) == line
+
+
+PASSWORD = "Zr8/q=w+Tz-7f3a"
+WHOLE = base64.b64encode(PASSWORD.encode()).decode()
+LOGIN = base64.b64encode(f"somebody:{PASSWORD}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "hidden"),
+    [
+        ("denied: Zr8%2Fq%3Dw%2BTz-7f3a, who is that", "Zr8%2F"),
+        ("denied: Zr8%2fq%3dw%2bTz-7f3a, who is that", "Zr8%2f"),
+        (f"denied: {WHOLE}, who is that", WHOLE[:6]),
+        *((f"denied: {base64.b64encode(f'{u}:{PASSWORD}:x'.encode()).decode()}.", WHOLE[:6]) for u in ("", "a", "ab")),
+        (f"denied: {LOGIN}, who is that", LOGIN[12:18]),
+        (f"denied: {base64.urlsafe_b64encode(PASSWORD.encode()).decode()}, who is that", WHOLE[:6]),
+    ],
+)
+def test_k1_values_of_secret_variables_are_hidden_as_addresses_and_headers_have_them(line: str, hidden: str) -> None:
+    """Whatever stands before and after them in what was encoded."""
+    values = docker_output.secret_values({"REGISTRY_PASSWORD": PASSWORD})
+    shown = docker_output.cleaned(line.encode(), values)
+    assert hidden not in shown
+    assert docker_output.HIDDEN in shown
+    assert shown.startswith("denied: ")
+
+
+def test_a_short_value_hides_no_word_that_looks_like_its_encoding() -> None:
+    """Counter-check: six characters of base64 are in many a name."""
+    assert docker_output.secret_values({"DB_PASSWORD": "abcde"}) == ("abcde",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "https://abcDefGhi@registry/x",
+        "https://abcdefghijklmnopqrstu@registry/x",
+        "https://abc123@registry/x",
+        "https://git:x@registry/x",
+        "https://git:@registry/x",
+        "password=must be",
+        "password: mustard be",
+        "password: is-it me",
+    ],
+)
+def test_k1_what_only_looks_like_a_name_or_a_sentence_is_hidden(line: str) -> None:
+    assert docker_output.HIDDEN in docker_output.cleaned(line.encode())
 
 
 def test_k1_values_of_secret_variables_are_hidden_wherever_they_stand() -> None:

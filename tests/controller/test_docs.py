@@ -93,7 +93,8 @@ def told_of(ended: loop.Ended | None) -> set[str]:
         telling.Who("default", "git"), asked, log.Log(settings_sections.Log(), io.StringIO()), metrics.Metrics(), None
     )
     with asked.begun(runs.Cause.START) as run:
-        told(loop.Turn(run, ended, took_s=1.0, next_s=30.0))
+        reaction_s = 0.1 if ended and ended.published_s else None
+        told(loop.Turn(run, ended, took_s=1.0, next_s=30.0, reaction_s=reaction_s))
     kept = asked.find(run.id)
     assert kept is not None
     return set(kept.outcome)

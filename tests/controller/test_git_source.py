@@ -482,6 +482,8 @@ HOSTILE = [
     ("url", "git@-oProxyCommand=x:y"),
     ("url", "host:-x"),
     ("url", "https://me:c4n4ry@localhost/x"),
+    ("url", "https://c4n4ry@localhost/x"),
+    ("url", "http://c4n4ry@127.0.0.1/x"),
     ("url", "https://localhost/x\nb"),
     ("url", "https://localhost/$(touch sentinel)x y"),
     ("url", "https://localhost/../x"),
@@ -577,6 +579,7 @@ def test_e5_configuration_and_hooks_of_repositories_are_not_run(place: Place, tm
     started = {Path(found).name for found in re.findall(r'execve\("([^"]+)".*= 0', log.read_text())}
     assert started - {Path(os.path.realpath(sys.executable)).name, Path(sys.executable).name} <= {
         "timeout",
+        "sh",
         "git",
         "git-remote-http",
         "git-remote-https",
@@ -696,6 +699,19 @@ def test_a_file_address_works_offline(place: Place) -> None:
     assert place.fetch(url=f"file://{place.author.bare}").commit
 
 
+def test_e6_a_remote_that_leaves_nothing_out_cannot_fill_the_disk(place: Place) -> None:
+    """Counter-check: under a higher limit the same commit is taken."""
+    place.fetch()
+    place.author.git("--git-dir", str(place.author.bare), "config", "uploadpack.allowFilter", "false")
+    (place.author.folder / "large").write_bytes(os.urandom(20 << 20))
+    place.author.publish()
+    refused = place.refused(path="app", max_bytes=1_000_000, max_file_bytes=100_000)
+    assert refused.reason == "SourceRefused"
+    assert "source.git.max_bytes" in refused.message
+    assert sum(file.stat().st_size for file in (place.folder / "state").rglob("*") if file.is_file()) < 1 << 20
+    assert place.fetch(path="app", max_file_bytes=100_000).ref == "refs/heads/main"
+
+
 def test_e6_folders_have_twins_too(place: Place) -> None:
     _plumb(place, ("100644", "App/b.txt"))
     refused = place.refused()
@@ -788,10 +804,13 @@ def test_a_tag_at_a_commit_that_is_known_needs_no_new_clone(place: Place) -> Non
     assert "init" not in place.calls
 
 
-def test_the_user_may_stand_in_the_address(place: Place, tmp_path: Path) -> None:
+def test_p13_a_user_in_the_address_may_be_a_token_and_belongs_elsewhere(place: Place, tmp_path: Path) -> None:
     with git_server.serving(tmp_path / "remote", user="me", password="c4n4ry-secret") as server:
-        url = server.url("shop.git").replace("http://", "http://me@")
-        assert place.fetch(url=url, password="c4n4ry-secret").commit
+        url = server.url("shop.git")
+        refused = place.refused(url=url.replace("http://", "http://me@"), password="c4n4ry-secret")
+        assert "source.git.username" in refused.message
+        assert "password_file" in refused.message
+        assert place.fetch(url=url, username="me", password="c4n4ry-secret").commit
 
 
 def test_e5_settings_of_a_clone_do_not_outrank_ours(place: Place, tmp_path: Path) -> None:
@@ -847,7 +866,7 @@ def test_e8_one_large_change_after_another_is_not_kept(place: Place, monkeypatch
     "url",
     [
         "https://host.example/team/shop.git",
-        "https://me@host.example:8443/shop.git",
+        "https://host.example:8443/shop.git",
         "ssh://git@host.example:2222/~me/shop.git",
         "git@host.example:team/shop.git",
         "git@host.example:/srv/git/shop.git",

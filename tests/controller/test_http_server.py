@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import itertools
 import re
 import socket
 import threading
@@ -48,6 +49,33 @@ def ended(asked: runs.Runs, **outcome: Any) -> str:
 
 
 # Health
+
+
+def test_i4_while_images_are_made_a_check_may_be_older() -> None:
+    """Only for as long as that: failures after it show within a few intervals."""
+    machine = Stopped()
+    beats = pulse.Pulse(machine)
+    with web.site(beats=beats, machine=machine) as site:
+        machine.move(5.0)
+        beats.good(5.0)
+        machine.move(95.0)
+        assert site.ask("/readyz").json["limit_seconds"] == 95.0, "a pass takes five seconds"
+        assert site.ask("/readyz").status == 200
+        machine.move(1.0)
+        assert site.ask("/readyz").status == 503
+        beats.enter("build", 900.0)
+        assert site.ask("/readyz").status == 200
+        machine.move(100.0)
+        beats.enter("publish", 60.0)
+        assert site.ask("/readyz").status == 200, "the pass goes on"
+        beats.rest()
+        assert site.ask("/readyz").status == 503
+        beats.enter("build", 900.0)
+        machine.move(700.0)
+        beats.enter("publish", 60.0)
+        beats.good(702.0)
+        beats.rest()
+        assert site.ask("/readyz").json["limit_seconds"] == 92.0, "images are not made in every pass"
 
 
 def test_i4_health_is_the_pulse() -> None:
@@ -126,7 +154,7 @@ def test_waiting_is_bounded_in_time_and_number() -> None:
 def test_who_leaves_does_not_keep_the_place() -> None:
     with web.site(bounds.Limits(waiters=1)) as site:
         url = site.deliver().json["status_url"]
-        ask = f"GET {url}?wait=true HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+        ask = f"GET {url}?wait=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
         def is_taken() -> bool:
             with contextlib.closing(site.connect()) as sock:
@@ -253,9 +281,12 @@ def test_i3_read_only_for_every_method(site: web.Site) -> None:
         "http://evil.example/healthz/", "/v1/runs/%0d%0aX-Injected:%201", "/<script>", "/" + "a" * 8000,
     ],
 )  # fmt: skip
-def test_i3_path_tricks_lead_nowhere(site: web.Site, path: str) -> None:
-    """A constant answer: no redirect, nothing of the request in it."""
-    with contextlib.closing(http.client.HTTPConnection(*site.place, timeout=web.PATIENCE_S)) as connection:
+def test_i3_path_tricks_lead_nowhere(path: str) -> None:
+    """A constant answer: no redirect, nothing of the request in it, not even of a name that it answers to."""
+    with (
+        web.site(names=["evil.example"]) as site,
+        contextlib.closing(http.client.HTTPConnection(*site.place, timeout=web.PATIENCE_S)) as connection,
+    ):
         connection.putrequest("GET", path, skip_host=True)
         connection.putheader("Host", "evil.example")
         connection.endheaders()
@@ -266,6 +297,55 @@ def test_i3_path_tricks_lead_nowhere(site: web.Site, path: str) -> None:
     assert b"there is nothing at this path" in body or b"there is no such run, or it was too long ago" in body
     for trace in (b"evil", b"script", b"etc", b"aaaa"):
         assert trace not in body
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8080", "127.0.0.1.evil.example", "localhost.evil", ""])
+def test_i3_a_page_whose_name_leads_here_gets_nothing(site: web.Site, host: str) -> None:
+    """DNS rebinding: a browser asks with the name of the page. Health and signed deliveries show nothing."""
+    for path in GETS[1:]:
+        answer = site.ask(path, headers={"Host": host})
+        assert (answer.status, answer.json["error"]) == (421, "WrongHost")
+    assert site.ask("/healthz", headers={"Host": host}).status == 200
+    assert site.deliver(headers={**deliveries.github(deliveries.BODY), "Host": host}).status == 202
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:8080", "10.1.2.3", "[::1]", "[::1]:80", "LocalHost:1", "ctl", "CTL.lan.:80"]
+)
+def test_i3_addresses_and_own_names_are_answered(host: str) -> None:
+    with web.site(names=["ctl:8080", "ctl.lan"]) as site:
+        assert site.ask("/v1/status", headers={"Host": host}).status == 200
+
+
+def test_i3_names_come_from_the_settings() -> None:
+    """The host of `listen`, and `http.names`."""
+    configured = settings_sections.Http(listen="localhost:0", names=("ctl.lan",))
+    found = web.served()
+    with server.serving(
+        configured, found.asked, found.beats, found.metrics, status=lambda: {"name": "x"}, ready_within_s=1.0
+    ) as address:
+        site = web.Site(found, address=address)
+        assert [site.ask("/v1/status", headers={"Host": one}).status for one in ("ctl.lan", "ctl")] == [200, 421]
+
+
+def test_a_status_is_shown_again_until_a_pass_ends_or_its_time_is_over() -> None:
+    """Who asks without a password makes the engine be asked no more often than passes do."""
+    numbers = itertools.count(1)
+    machine = Stopped()
+    with web.site(status=lambda: {"number": next(numbers)}, machine=machine, status_kept_s=30.0) as site:
+
+        def shown(after_s: float) -> int:
+            machine.move(after_s)
+            return int(site.ask("/v1/status").json["number"])
+
+        assert [shown(10.0) for _ in range(3)] == [1, 1, 1]
+        ended(site.runs)
+        assert [shown(2.0), shown(2.0)] == [2, 2]
+        ended(site.runs)
+        assert shown(0.1) == 3
+        ended(site.runs)
+        assert [shown(0.5), shown(0.6)] == [3, 4], "never more than one in a second"
+        assert [shown(29.0), shown(2.0)] == [4, 5]
 
 
 @pytest.mark.parametrize("path", [*GETS, "/nowhere"])

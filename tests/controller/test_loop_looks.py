@@ -1,7 +1,8 @@
 """Turns of the loop that only look at the source (faults.md C4, P11): what they tell, and what a bug in one does."""
 
-from controller import loop, metrics, runs, telling
-from tests.fakes import loops
+from controller import loop, metrics, report, runs, telling
+from core import requeue
+from tests.fakes import loops, web
 
 
 class _Log:
@@ -29,10 +30,161 @@ def test_a_bug_in_a_look_ends_the_look_and_not_the_loop() -> None:
     stage = loops.Stage()
     stage.worker.answers = [loops.bad(), KeyError("a bug"), loops.good()]
 
-    def broken() -> str | None:
+    def broken(*, whole: bool = False) -> loop.Sight:
         raise KeyError("a bug")
 
     stage.worker.look = broken  # type: ignore[method-assign]  # a fault is planted
     stage.runs.at(2, lambda: stage.runs.request(runs.Cause.WEBHOOK))
     turns: list[loop.Turn] = stage.run(20.0)
     assert [turn.ended.report.reason for turn in turns if turn.ended] == ["RegistryUnavailable", "Bug", "InSync"]
+
+
+# E2: a remote that is down, or that asks for patience
+
+
+def away(retry_after_s: float = 0.0) -> report.Report:
+    """The remote does not answer."""
+    return report.Report("SourceUnavailable", "no answer", retry_after_s=retry_after_s)
+
+
+def asked_s(stage: loops.Stage) -> list[float]:
+    """When the remote was asked, by a pass or by a look."""
+    return sorted(stage.moments + stage.worker.looked_s)
+
+
+def test_e2_a_remote_that_is_down_is_asked_by_the_back_off_only() -> None:
+    """Rescans every second do not undo the growing waits."""
+    stage = loops.Stage()
+    stage.worker.answers = [away()]
+    stage.run(400, rescan_s=1.0)
+    assert asked_s(stage) == [0.0, 5.0, 15.0, 35.0, 75.0, 155.0, 315.0]
+
+
+def test_e2_who_pushes_is_looked_for_through_a_back_off_but_not_through_a_wish() -> None:
+    for wish_s, expected in ((0.0, [0.0, 2.0, 3.0, 5.0, 15.0]), (20.0, [0.0, 20.0])):
+        stage = loops.Stage()
+        stage.worker.answers = [away(wish_s)]
+        stage.worker.sight = loop.Sight(None, good=False, away=True)
+        stage.runs.at(2, lambda stage=stage: stage.runs.request(runs.Cause.WEBHOOK))  # type: ignore[misc]  # a loop's value
+        stage.runs.at(3, lambda stage=stage: stage.runs.request(runs.Cause.SIGNAL))  # type: ignore[misc]  # a loop's value
+        stage.run(22, rescan_s=1.0)
+        found = asked_s(stage)
+        assert found[:2] == expected[:2]
+        assert [moment for moment in found if moment < 5] == [moment for moment in expected if moment < 5]
+        assert [turn.put_off for turn in stage.turns].count(True) == (2 if wish_s else 0)
+
+
+def test_e2_looks_that_meet_a_remote_that_is_down_back_off_too() -> None:
+    """Passes are an hour apart, so nothing but looks finds out."""
+    stage = loops.Stage()
+    stage.rhythm = requeue.Rhythm(3600.0, stage.rhythm.backoff_s, jitter=0.0)
+    stage.worker.sight = loop.Sight(None, good=False, away=True)
+    stage.run(100, rescan_s=1.0)
+    assert asked_s(stage) == [0.0, 1.0, 6.0, 16.0, 36.0, 76.0]
+
+
+def test_e2_a_wish_that_a_look_hears_puts_off_passes_and_ends() -> None:
+    stage = loops.Stage()
+    stage.worker.sight = loop.Sight(None, good=False, away=True, retry_after_s=100.0)
+    stage.run(140, rescan_s=10.0)
+    assert asked_s(stage) == [0.0, 10.0, 110.0, 120.0]
+    assert len(stage.turns) < 10
+
+
+def test_e2_a_wish_heard_while_images_are_made_outlives_the_pass() -> None:
+    stage = loops.Stage()
+    stage.worker.sight = loop.Sight(None, good=False, away=True, retry_after_s=50.0)
+
+    def build() -> None:
+        stage.worker.during = lambda: None
+        for _ in range(40):
+            stage.machine.sleep(1.0)
+            stage.cuts.check_newer()
+
+    stage.worker.during = build
+    stage.run(70, rescan_s=10.0)
+    assert asked_s(stage) == [0.0, 10.0, 60.0]
+
+
+def test_e2_after_a_wish_is_told_to_who_asks() -> None:
+    stage = loops.Stage()
+    stage.worker.answers = [away(60.0)]
+    asked: list[str] = []
+    stage.runs.at(10, lambda: asked.append(stage.runs.request(runs.Cause.WEBHOOK)))
+    stage.tell = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics(), None)  # type: ignore[method-assign]  # the real one
+    stage.run(20)
+    found = stage.runs.find(asked[0])
+    assert found is not None
+    assert (found.outcome["reason"], found.outcome["failed"]) == ("Unchanged", True)
+    assert "50 s" in str(found.outcome["message"])
+
+
+# What may cut a build short
+
+
+def test_p11_content_that_is_broken_or_not_trusted_cuts_no_build() -> None:
+    for good in (True, False):
+        stage = loops.Stage()
+
+        def build(stage: loops.Stage = stage) -> None:
+            stage.worker.during = lambda: None
+            stage.worker.content = "two"
+            stage.runs.request(runs.Cause.WEBHOOK)
+            stage.cuts.check_newer()
+
+        stage.worker.sight = loop.Sight("two", good=good)
+        stage.worker.during = build
+        stage.run(1)
+        assert stage.turns[0].superseded == good
+
+
+# The time of the reaction
+
+
+def reactions(stage: loops.Stage, seconds: float) -> list[float]:
+    """Those that were told, over so many seconds."""
+    stage.worker.published = True
+    return [turn.reaction_s for turn in stage.run(seconds) if turn.reaction_s is not None]
+
+
+def change(stage: loops.Stage, content: str, cause: runs.Cause | None) -> None:
+    """The source moves, and somebody tells of it or nobody does."""
+    stage.worker.content = content
+    if cause is not None:
+        stage.runs.request(cause)
+
+
+def test_a_reaction_is_counted_only_from_the_word_of_new_content() -> None:
+    """A first publish, a healed drift and what a look found by itself began at no known time."""
+    stage = loops.Stage()
+    stage.runs.at(10, lambda: stage.runs.request(runs.Cause.FILES))  # nothing moved: what is published heals a drift
+    stage.runs.at(50, lambda: change(stage, "two", None))
+    stage.runs.at(90, lambda: change(stage, "three", runs.Cause.WEBHOOK))
+    assert reactions(stage, 100) == [0.0]
+
+
+def test_a_reaction_is_counted_through_failures_from_the_first_word() -> None:
+    stage = loops.Stage()
+    stage.worker.answers = [loops.good(), loops.bad(), loops.bad(), loops.good()]
+    stage.runs.at(10, lambda: change(stage, "two", runs.Cause.WEBHOOK))
+    assert reactions(stage, 40) == [15.0]
+
+
+def test_a_reaction_to_a_fix_is_counted_from_the_fix() -> None:
+    stage = loops.Stage()
+    stage.worker.answers = [loops.good(), loops.bad("ArtifactInvalid"), loops.good()]
+    stage.runs.at(10, lambda: change(stage, "two", runs.Cause.FILES))
+    stage.runs.at(12, lambda: change(stage, "three", runs.Cause.FILES))
+    assert reactions(stage, 20) == [0.0]
+
+
+def test_a_miss_is_one_only_where_something_listens() -> None:
+    """P10: without a webhook or events, the look is the way in which changes are found."""
+    for listens in (True, False):
+        counted = metrics.Metrics()
+        stage = loops.Stage()
+        who = telling.Who("one", "git", listens)
+        stage.tell = telling.Telling(who, stage.runs, _Log(), counted, None)  # type: ignore[method-assign]  # the real one
+        stage.runs.at(10, lambda stage=stage: change(stage, "two", None))  # type: ignore[misc]  # a loop's value
+        stage.run(40)
+        assert web.sample(counted, "artifact_controller_watch_missed_total") == listens

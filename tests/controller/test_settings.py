@@ -233,6 +233,27 @@ def test_what_is_wrong_is_looked_for_where_it_stands(file: Path, monkeypatch: py
     assert refused(file).problems[0].key == "CONTROLLER_LOCK_WAIT_FILE"
 
 
+ADDRESSES = ("tcp://user:canary-value@h:2376", "ssh://user:canary-value@h", "tcp://:canary/value@h", "ssh://u:c%40@h")
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_k1_no_password_goes_into_the_address_of_the_engine(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """K1: docker would be given it as an argument, and takes none. The refusal does not show it."""
+    monkeypatch.setenv("CONTROLLER_DOCKER__HOST", address)
+    error = refused(None)
+    assert [problem.key for problem in error.problems] == ["CONTROLLER_DOCKER__HOST"]
+    assert "takes no password" in error.problems[0].message
+    assert "canary" not in f"{error}{error.problems}"
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["unix:///run/docker.sock", "tcp://h:2376", "ssh://user@h:2222", "ssh://user@h/run/a:b", "tcp://[::1]:2376"],
+)
+def test_other_addresses_of_the_engine_are_taken_as_they_are(address: str) -> None:
+    assert settings.load(None, {("docker", "host"): address}).docker.host == address
+
+
 @pytest.mark.parametrize("text", ["REGION,STAGE", " REGION , STAGE ,", "REGION,,STAGE"])
 def test_a_list_in_a_variable_is_separated_by_commas(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTROLLER_MANIFEST__GATEWAY_ENV", text)

@@ -32,7 +32,8 @@ def test_l6_an_older_record_is_read_and_kept_up_to_date(kept: Path, tmp_path: Pa
     assert known.applied is not None
     names = [part.item.key.name for part in known.applied.items if part.item.key.kind is items.Kind.FUNCTION]
     assert names == ["orders-create", "orders-report", "catalog-list"]
-    assert (known.images, known.commit, known.repairs, known.rebuilt) == ((), "", None, "")
+    assert (known.images, known.commit, known.ref, known.repairs, known.rebuilt) == ((), "", "", None, "")
+    assert {(row.result, row.commit) for row in store.history(5)} == {("applied", "")}
     assert (tmp_path / state.NAME).read_bytes() == before, "reading changes nothing"
     store.record_provision("sha256:resources")
     store.close()

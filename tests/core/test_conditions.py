@@ -19,7 +19,7 @@ def _after(
 @pytest.mark.parametrize(
     ("reason", "converged", "expected"),
     [
-        ("InSync", True, {"Ready": "True", "SourceReady": "True", "Compatible": "Unknown", "Reconciling": "False"}),
+        ("InSync", True, {"Ready": "True", "SourceReady": "True", "Compatible": "Unknown"}),
         ("SourceMissing", False, {"Ready": "False", "SourceReady": "False", "Compatible": "Unknown"}),
         ("SourceEmpty", False, {"Ready": "False", "SourceReady": "False"}),
         ("ArtifactInvalid", False, {"Ready": "False", "SourceReady": "True"}),

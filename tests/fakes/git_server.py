@@ -1,5 +1,5 @@
 """A real git remote over HTTP: `git http-backend` behind a small server, with passwords, scripted faults and a count of
-requests. As a process of its own: ``python -m tests.fakes.git_server FOLDER`` prints its port."""
+requests, in the clear or with a certificate of its own. As a process of its own: ``python -m tests.fakes.git_server FOLDER`` prints its port."""
 
 import base64
 import contextlib
@@ -7,6 +7,7 @@ import http.server
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,10 +19,11 @@ from typing import Any
 class Faults:
     """What the server does instead of answering. `status` answers with a number, `location` redirects there, `silent`
     never answers, `silent_packs` answers what it has and never sends it, `cut` sends only so many bytes of a body,
-    `slow` one byte a tenth of a second. `retry_after` goes with a status."""
+    `slow` one byte a tenth of a second. `retry_after` goes with a status, which `packs_only` keeps for what is fetched."""
 
     def __init__(self) -> None:
         self.status: int | None = None
+        self.packs_only = False
         self.location = ""
         self.silent = False
         self.silent_packs = False
@@ -30,10 +32,45 @@ class Faults:
         self.slow = False
 
 
+class Authority:
+    """Signs the certificate of a server on 127.0.0.1. `file` is its own, `chain` the server's with its key."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self.file, self.chain = folder / "ca.pem", folder / "server.pem"
+        key, asked = folder / "ca.key", folder / "server.csr"
+        new = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        _openssl(*new, "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", key, "-out", self.file)
+        _openssl(*new, "-subj", "/CN=127.0.0.1", "-keyout", folder / "server.key", "-out", asked)
+        names = folder / "names"
+        names.write_text("subjectAltName=IP:127.0.0.1\n", encoding="ascii")
+        sign: list[str | Path] = ["-CA", self.file, "-CAkey", key, "-CAcreateserial", "-extfile", names, "-days", "2"]
+        _openssl("x509", "-req", "-in", asked, *sign, "-out", folder / "server.crt")
+        self.chain.write_text((folder / "server.crt").read_text() + (folder / "server.key").read_text())
+
+
+def _openssl(*words: "str | Path") -> None:
+    ended = subprocess.run(["openssl", *map(str, words)], capture_output=True, check=False, text=True)
+    assert ended.returncode == 0, (words, ended.stderr)
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    """Says nothing of a client that went away, or that does not trust us."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """As the library, but for what clients do."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class GitServer:
     """Serves every bare repository below a folder."""
 
-    def __init__(self, folder: Path, *, user: str = "", password: str = "", port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, *, user: str = "", password: str = "", port: int = 0, authority: Authority | None = None
+    ) -> None:
         self.folder = folder
         self.faults = Faults()
         self.requests: list[str] = []
@@ -44,14 +81,20 @@ class GitServer:
         class Backend(_Backend):
             server_of = owner
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Backend)
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", port), Backend)
+        self._scheme = "http"
+        if authority is not None:
+            self._scheme, context = "https", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(authority.chain)
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = self._server.server_address[1]
         self.closing = threading.Event()
 
     def url(self, name: str) -> str:
         """The address of a repository."""
-        return f"http://127.0.0.1:{self.port}/{name}"
+        return f"{self._scheme}://127.0.0.1:{self.port}/{name}"
 
     def is_welcome(self, authorization: str | None) -> bool:
         """Whether the password is right."""
@@ -100,7 +143,7 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         if faults.silent or (faults.silent_packs and b"command=fetch" in body):
             owner.closing.wait(60)
             self.close_connection = True
-        elif faults.status is not None or not owner.is_welcome(self.headers.get("Authorization")):
+        elif _is_refused(faults, body) or not owner.is_welcome(self.headers.get("Authorization")):
             self._refuse(faults.status or 401)
         else:
             self._answer(body)
@@ -164,10 +207,16 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         """Nothing on stderr."""
 
 
+def _is_refused(faults: Faults, body: bytes) -> bool:
+    return faults.status is not None and (b"command=fetch" in body or not faults.packs_only)
+
+
 @contextlib.contextmanager
-def serving(folder: Path, *, user: str = "", password: str = "", port: int = 0) -> Iterator[GitServer]:
+def serving(
+    folder: Path, *, user: str = "", password: str = "", port: int = 0, authority: Authority | None = None
+) -> Iterator[GitServer]:
     """A server in a thread."""
-    server = GitServer(folder, user=user, password=password, port=port)
+    server = GitServer(folder, user=user, password=password, port=port, authority=authority)
     thread = threading.Thread(target=server.serve, daemon=True)
     thread.start()
     try:

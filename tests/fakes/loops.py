@@ -89,11 +89,17 @@ class FakeWorker:
     passes: list[tuple[float, str]] = field(default_factory=list)
     subject: str = ""
     during: Callable[[], None] = lambda: None
+    sight: loop.Sight | None = None
+    looked_s: list[float] = field(default_factory=list)
+    published: bool = False
 
-    def look(self) -> str | None:
-        """The content."""
+    def look(self, *, whole: bool = False) -> loop.Sight:
+        """The content, and besides it what `sight` says."""
         self.looks += 1
-        return self.content
+        self.looked_s.append(self.machine.now - 1000.0)
+        if self.sight is None:
+            return loop.Sight(self.content)
+        return replace(self.sight, subject=self.content if self.sight.subject else None)
 
     def converge(self) -> loop.Ended:
         """The next answer."""
@@ -103,7 +109,8 @@ class FakeWorker:
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, BaseException):
             raise answer
-        return loop.Ended(answer, self.content)
+        published_s = self.machine.now if self.published and not answer.failed else None
+        return loop.Ended(answer, self.content, published_s=published_s)
 
 
 @dataclass

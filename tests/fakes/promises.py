@@ -86,11 +86,12 @@ class Promises:
     _due_s: float = 0.0
     _expected: bool = True
     _began: tuple[float, int] = (0.0, 0)
+    _away: bool = False
 
     def born(self) -> None:
         """A process begins: it carries nothing of the one before but what is on the disk."""
         self._last, self._subject, self._failures, self._backs_off = None, "", 0, False
-        self._due_s, self.current = self.machine.now, None
+        self._due_s, self.current, self._away = self.machine.now, None, False
 
     def meddled(self) -> None:
         """Somebody else changed CONFIG_DIR."""
@@ -106,12 +107,15 @@ class Promises:
     # Before a turn
 
     def waits(self, timeout_s: float) -> None:
-        """P10, L1: the loop looks at least every rescan, whatever any clock says; and it waits for nothing less."""
-        require(timeout_s <= RESCAN_S + _SLACK_S, f"P10: it sleeps for {timeout_s} s")
+        """P10, L1: the loop looks at least every rescan, whatever any clock says; and it waits for nothing less. A
+        remote that is away is asked by the back-off only (E2)."""
+        limit_s = LONGEST_S * (1 + JITTER) if self._away else RESCAN_S
+        require(timeout_s <= limit_s + _SLACK_S, f"P10: it sleeps for {timeout_s} s")
 
     def turn_begins(self, causes: frozenset[runs.Cause], content: str | None) -> None:
         """What the turn that begins now has to be: a pass, or only a look."""
         same = content in (self._subject, None)
+        self._away = content is None
         looks_only = causes <= ONLY_LOOKS and (self._backs_off or causes == {runs.Cause.RESCAN})
         self._expected = self.machine.now >= self._due_s or not looks_only or not same
         moment, count = self._began
@@ -162,6 +166,7 @@ class Promises:
         assert self.current is not None
         told, now = ended.report, self.current
         self.counts[str(told.reason)] = self.counts.get(str(told.reason), 0) + 1
+        self._away |= told.reason == "SourceUnavailable"
         published = any(isinstance(one, actions.Publish) for one in now.process.performed)
         if now.meddled:
             return
@@ -242,7 +247,9 @@ class Promises:
         if turn.superseded:
             return 0.0, 0.0
         usual = INTERVAL_S if not self._failures else min(LONGEST_S, FIRST_S * 2.0 ** min(self._failures - 1, 30))
-        return usual * (1 - JITTER), usual * (1 + JITTER)
+        left_s = turn.ended.suspended_s if turn.ended else None
+        most_s = usual * 2 if left_s is None else left_s  # a suspension that ends is not slept through
+        return min(most_s, usual * (1 - JITTER)), min(most_s, usual * (1 + JITTER))
 
 
 _BY_ITSELF = frozenset({runs.Cause.RETRY, runs.Cause.INTERVAL})

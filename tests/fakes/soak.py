@@ -132,11 +132,11 @@ class SoakWorker(worker.Worker):
     def _open(self) -> Opened:  # type: ignore[override]  # what a pass asks of a target, and no more
         return self._soak.opened(watched=not self._soak.looking)
 
-    def look(self) -> str | None:
+    def look(self, *, whole: bool = False) -> loop.Sight:
         """Nothing happens meanwhile."""
         before, self._soak.looking = self._soak.looking, True
         try:
-            return super().look()
+            return super().look(whole=whole)
         finally:
             self._soak.looking = before
 
@@ -239,7 +239,7 @@ class Soak(events.Events):
         """The identity of the source's content; for the model, so nobody cuts it."""
         self.checking = True
         try:
-            return self.worker.look()
+            return self.worker.look().subject
         finally:
             self.checking = False
 

@@ -90,9 +90,9 @@ class MemoryState:
         """See `State`."""
         self._change(remembered.after_provision(self._stored, resources_digest))
 
-    def record_conditions(self, conditions: Mapping[str, record.Condition]) -> None:
+    def record_conditions(self, conditions: Mapping[str, record.Condition], *, commit: str = "", ref: str = "") -> None:
         """See `State`."""
-        self._change(remembered.after_look(self._stored, conditions))
+        self._change(remembered.after_look(self._stored, conditions, commit=commit, ref=ref))
 
     def hold(self, revision: str, reason: str) -> None:
         """See `State`."""

@@ -272,7 +272,7 @@ class World:
     def note_conditions(self, remembered: record.Record) -> None:
         """See `controller.world.World`."""
         with self._call("note_conditions"):
-            self._memory.note_stack(self._statements(), remembered)
+            self._memory.note_in_sync(self._statements(), remembered)
 
     def _statements(self) -> Mapping[str, conditions.Statement]:
         return conditions.of_stack(self._required, self.place.docker.running, strict=False)

@@ -1,0 +1,37 @@
+"""Settings that are to begin, looked at before anything is done with them.
+
+Used by a controller that stays, at its start and before new settings take the place of those that work. Owns what can
+be said without a pass: what no pass could ever work with is an error here. Changes nothing.
+"""
+
+from controller import errors, notify, secret_values, settings, settings_values, target
+from controller.http import server, sockets
+from controller.sources import reading
+
+
+def require(wanted: settings.Settings) -> None:
+    """Raises `ControllerError("SettingsInvalid")`, as a single pass would, or as a part of the daemon would at its
+    start."""
+    with target.Target(wanted) as opened:
+        reading.require_usable(wanted, opened.state_dir)
+    if wanted.http.listen is not None:
+        server.secret_of(wanted.http)
+    if wanted.notify.url is not None or wanted.notify.url_file is not None:
+        notify.destination_of(secret_values.read(wanted.notify.url, wanted.notify.url_file, "notify.url") or "")
+
+
+def require_address(wanted: str | None, held: str) -> None:
+    """Raises `ControllerError` ("ListenFailed", "SettingsInvalid") when nobody can listen there. `held` is the address
+    that this process listens on now, "" for none: its port cannot be tried before it is free."""
+    if wanted is None:
+        return
+    if held and _port(wanted) == _port(held):
+        return
+    sockets.listening(wanted).close()
+
+
+def _port(address: str) -> int:
+    try:
+        return settings_values.host_and_port(address)[1]
+    except ValueError as error:
+        raise errors.ControllerError("SettingsInvalid", f"http.listen: {error}") from None
