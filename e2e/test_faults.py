@@ -2,18 +2,14 @@
 their builds take long (B1, L7), and an engine or a controller that is lost in the middle (B2, H2, P8)."""
 
 import json
-import os
-import select
 import subprocess
 
 import pytest
 
-from e2e.harness import artifacts, commands, converging, docker, stacks, watch
+from e2e.harness import artifacts, commands, converging, docker, processes, stacks, watch
 
 SLOW = "RUN sleep 3\n"
 ENDLESS = "sleep 100611"
-SOON_S = 10
-"""Within which what nobody waits for any more has to be gone; its deadline is minutes away."""
 
 
 @pytest.fixture
@@ -104,18 +100,6 @@ def running(*words: str) -> list[int]:
     return [int(line.split()[0]) for line in lines if all(word in line for word in words)]
 
 
-def ends(pid: int) -> bool:
-    """Whether the process is gone, or goes soon."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([descriptor], [], [], SOON_S)[0])
-    finally:
-        os.close(descriptor)
-
-
 def test_p8_killed_while_it_builds_leaves_no_build_behind(target: converging.Target) -> None:
     """P8, B2: by a signal that nobody can heed. The build ends in the engine too, and not at its deadline; the next
     pass, of a source that builds, finds nothing in its way."""
@@ -129,7 +113,7 @@ def test_p8_killed_while_it_builds_leaves_no_build_behind(target: converging.Tar
     assert len(ours) >= 2, "the build's own process, and what stands before it"
     process.kill()
     process.communicate()
-    assert [pid for pid in (*ours, *steps) if not ends(pid)] == []
+    assert [pid for pid in (*ours, *steps) if not processes.ends(pid)] == []
     assert running("buildx build", target.stack.registry.address) == []
     dockerfile.write_text(plain, encoding="utf-8")
     target.artifact.code("hello", "echo built after the kill")
