@@ -44,6 +44,7 @@ def carry_out(
     notes = tuple(str(notice) for notice in decision.notices)
     if not decision.actions or decision.outcome is outcomes.Outcome.DRIFT_LEFT_ALONE:
         told = _prepare(world, decision.actions, situation)
+        world.note_conditions(situation.remembered)
         _note_drift(world, decision, situation)
         return report.of_plan(decision, situation.look.generation, notes=(*notes, *told))
     world.begin(decision.attempt)

@@ -72,6 +72,21 @@ def test_a_commit_that_changes_nothing_raises_the_floor_too(shop: Shop) -> None:
     assert "999" not in shop.shown
 
 
+def test_e3_drift_that_is_left_alone_raises_the_floor_too(shop: Shop) -> None:
+    """What the commit asks for is what was applied; that somebody changed CONFIG_DIR is another matter."""
+    shop.push(shop.commit(256))
+    assert shop.reconcile().code == 0
+    shop.settings.write_text(shop.settings.read_text() + "policy: {self_heal: false}\n")
+    drifted = shop.folder / "config" / "functions.yml"
+    drifted.write_text(shop.shown.replace("256", "300"))
+    bad = shop.commit(999)
+    shop.push(shop.commit(256))
+    assert "DriftLeftAlone" in shop.reconcile().text
+    shop.push(bad)
+    (shop.folder / "state" / "source" / "applied").unlink()
+    assert "SourceRewound" in shop.reconcile().text
+
+
 @pytest.mark.parametrize("lost", ["damaged", "gone"])
 def test_the_floor_outlives_the_record(shop: Shop, lost: str) -> None:
     old = shop.commit(256)
