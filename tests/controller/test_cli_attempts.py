@@ -52,9 +52,9 @@ def test_the_stack_of_the_provisioner_is_told_by_project_and_engine(
 
     assert where(provisioner=False, stack_project="p") == ""
     found = [where(stack_project="p"), where(stack_project="q")]
-    found += [where(stack_project="p", docker_host="ssh://me:secret@edge")]
+    found += [where(stack_project="p", docker_host="ssh://me@edge")]
     found += [where(stack_project="p", docker_context="edge")]
-    monkeypatch.setenv("DOCKER_HOST", "tcp://edge:2376")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://me:secret@edge:2376")
     found += [where(stack_project="p")]
     assert len(set(found)) == len(found)
     assert "secret" not in "".join(found)

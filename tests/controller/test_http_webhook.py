@@ -305,8 +305,8 @@ def test_i2_a_drip_between_two_requests_is_cut() -> None:
 def test_i2_pipelined_requests_are_answered_one_after_the_other(site: web.Site) -> None:
     good = request(deliveries.github(deliveries.BODY))
     bad = request({})
-    health = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
-    last = b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    health = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answered = site.send(good + bad + health + good + last)
     assert re.findall(rb"^HTTP/1.1 (\d+)", answered, re.MULTILINE) == [b"202", b"401", b"200", b"202", b"404"]
 
