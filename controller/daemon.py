@@ -138,7 +138,15 @@ class Daemon:
             worker.Worker(given, beats, cuts, allowed=self._allowed, machine=self._clock),
             requeue.Rhythm(given.interval, retry.doubling(given.retry.first, given.retry.longest)),
             given.rescan,
-            loop.Plumbing(self._runs, beats, cuts, told, _Garbage().collect, self._clock),
+            loop.Plumbing(
+                self._runs,
+                beats,
+                cuts,
+                told,
+                _Garbage().collect,
+                self._clock,
+                look_s=worker.longest_look_s(given),
+            ),
         )
 
     def _attend(self, thread: "_Thread", beats: pulse.Pulse, cuts: cancellation.Cancellation) -> int | None:

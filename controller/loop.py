@@ -67,8 +67,8 @@ class Ended:
 class Turn:
     """One turn of the loop, as it is told to people and programs. Without `ended` it was only a look, or it was cut
     short by what `cut_by` says; `standing` is then how the last pass ended, which is still so. `next_s` is the wait
-    until the next pass; `missed` says that content moved and no event had told so; `put_off` says that the remote was
-    not even asked, because it wished so. `reaction_s` is the time from the first word of new content to its
+    until the next pass; `missed` says that content moved and no event had told so; `put_off_s` is for how long the
+    remote wishes not to be asked, and was not. `reaction_s` is the time from the first word of new content to its
     publication, None where nothing new was published or nobody had told of it."""
 
     run: runs.Run
@@ -79,7 +79,7 @@ class Turn:
     missed: bool = False
     traceback: str = ""
     standing: report.Report | None = None
-    put_off: bool = False
+    put_off_s: float = 0.0
     reaction_s: float | None = None
     cut_by: str = ""
 
@@ -102,7 +102,7 @@ class Worker(Protocol):
 @dataclass(frozen=True, slots=True)
 class Plumbing:
     """What the loop is connected with: requests, signs of life, the wish for an end, and who is told. `idle` is called
-    before every wait."""
+    before every wait; `look_s` is the longest that one look at the source may take."""
 
     runs: runs.Runs
     pulse: pulse.Pulse
@@ -111,6 +111,7 @@ class Plumbing:
     idle: Callable[[], object] = lambda: None
     machine: clock.Clock = clock.Clock()
     chance: Callable[[], float] = random.random
+    look_s: float = 60.0
 
 
 class Loop:
@@ -123,7 +124,7 @@ class Loop:
         self._with = plumbing
         self._standing = requeue.Standing()
         self._last: report.Report | None = None
-        self._untold = ""
+        self._untold = self._seen = ""
         self._next_pass_s = self._next_look_s = self._now()
         self._requests_seen = 0
         self._cut = 0
@@ -162,11 +163,11 @@ class Loop:
 
     def _turn(self, run: runs.Run) -> None:
         began_s = self._now()
-        closed = began_s < self._closed_until_s
-        if closed or (began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new()):
+        closed_s = max(self._closed_until_s - began_s, 0.0)
+        if closed_s or (began_s < self._next_pass_s and self._is_patient(run) and self._sees_nothing_new()):
             now_s = self._now()
             rest_s = self._next_pass_s - now_s
-            self._tell(Turn(run, None, now_s - began_s, rest_s, standing=self._last, put_off=closed))
+            self._tell(Turn(run, None, now_s - began_s, rest_s, standing=self._last, put_off_s=closed_s))
             return
         self._pass(run, began_s)
 
@@ -176,7 +177,7 @@ class Loop:
         return only_looks and (self._standing.backs_off or run.causes == {runs.Cause.RESCAN})
 
     def _sees_nothing_new(self) -> bool:
-        self._with.pulse.enter("looking", self._rescan_s)
+        self._with.pulse.enter("looking", self._with.look_s)
         try:
             return self._look().subject in (self._standing.subject, None)
         except Exception:  # noqa: BLE001 - a bug: a pass meets it too, and tells it
@@ -185,8 +186,8 @@ class Loop:
     def _look(self, *, whole: bool = False) -> Sight:
         """Look, and say when to look again: a remote that is away is left alone for as long as its back-off lasts, and
         longer if it asks for that."""
-        self._next_look_s = self._now() + self._rescan_s
         seen = self._worker.look(whole=whole)
+        self._next_look_s = self._now() + self._rescan_s
         self._away = self._away + 1 if seen.away else 0
         if seen.away:
             self._leave_alone(self._rhythm.backoff_s(self._away), seen.retry_after_s)
@@ -219,7 +220,8 @@ class Loop:
         self._stand(ended, self._now() - began_s)
         reaction_s = self._reaction_s(run, ended)
         told = run.causes - {runs.Cause.RESCAN, runs.Cause.INTERVAL, runs.Cause.RETRY}
-        missed = bool(ended and known and ended.subject not in ("", known) and not told)
+        missed = bool(ended and ended.seen and self._seen and ended.subject not in ("", self._seen) and not told)
+        self._seen = ended.subject if ended and ended.seen and ended.subject else self._seen
         took_s = self._now() - began_s
         self._tell(
             Turn(

@@ -127,7 +127,7 @@ class Memory:
         """Write down, at once, what a look at the stack says and which commit was found applied, if that is new. The
         source may never go back behind that commit, although nothing had to be done for it."""
         after = conditions.after_look(seen, before.conditions, now=clock.iso(self._clock.utc()))
-        moved = commit not in ("", before.commit)
+        moved = commit != "" and (commit, ref) != (before.commit, before.ref)
         if moved or after != before.conditions:
             with _failures():
                 self._state.record_conditions(after, commit=commit if moved else "", ref=ref)

@@ -161,8 +161,8 @@ def _without_a_pass(turn: loop.Turn) -> dict[str, object]:
     if turn.superseded:
         return {"reason": "Superseded", "message": turn.cut_by, "failed": False}
     last = turn.standing
-    if turn.put_off:
-        words = f"not looked: the remote asked not to be asked for another {max(turn.next_s, 0.0):.0f} s"
+    if turn.put_off_s:
+        words = f"not looked: the remote asked not to be asked for another {turn.put_off_s:.0f} s"
         return {"reason": "Unchanged", "message": words, "failed": bool(last and last.failed)}
     if last is None or not last.failed:
         return {"reason": "Unchanged", "message": "nothing new", "failed": False}

@@ -99,6 +99,12 @@ def limits(configured: settings.Settings) -> timing.Limits:
     )
 
 
+def longest_look_s(configured: settings.Settings) -> float:
+    """How long one look at the source may take: a folder is given its patience to come to rest."""
+    directory = configured.source.directory
+    return limits(configured).fetch_s + (directory.patience if directory else 0.0)
+
+
 def _record_of(opened: target.Target) -> record.Record:
     """What is told besides the report; a record that cannot be read is told by the pass (faults.md P15)."""
     try:

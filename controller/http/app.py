@@ -20,7 +20,7 @@ STATUS_KEPT_S = 1.0
 """For so long at least a status is shown again instead of being made anew: asking for it costs reading the record, and
 asking the engine. A failure is kept no longer."""
 
-_FOR_ANY_NAME = frozenset({("GET", "/healthz"), ("POST", "/v1/webhook")})
+_FOR_ANY_NAME = frozenset({("GET", "/healthz"), ("HEAD", "/healthz"), ("POST", "/v1/webhook")})
 """What shows nothing, or has a signature: asked for by whatever name."""
 
 _SLICE_S = 0.5

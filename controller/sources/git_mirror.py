@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,8 @@ _MOST_PACKS = 24
 applied; with twice as many there is no waiting for that."""
 _SMALL_BYTES = 64 << 20
 """Packs that are no larger together are not worth the same for their size."""
+_HISTORY = 16
+"""History may be so many times as large as one commit."""
 _LITTER = ("objects/pack/tmp_*", "objects/tmp_*", "objects/incoming-*")
 """What a killed fetch leaves in the clone."""
 
@@ -178,10 +181,11 @@ class Mirror:
         size = [] if since or deep else [f"--filter=blob:limit={self._limit_bytes + 1}"]
         names = [wanted.object_id] if git_refs.is_commit(wanted.name) else [wanted.name, wanted.object_id]
         failure: git_command.GitFailed | None = None
+        git = self._git if size else replace(self._git, most_bytes=self._git.most_bytes * _HISTORY)
         for name in names:
             try:
                 words = (*usual, *depth, *size, "origin", f"+{name}:{_HEAD}")
-                self._git.answer(*words, repository=repository, network=True)
+                git.answer(*words, repository=repository, network=True)
             except git_command.GitFailed as failed:
                 if failed.late:
                     raise

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 from manifests import fingerprint
 
+_REMOTE = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "fuse"})
+
 
 class Noting:
     """A store of fingerprints that notes which files it did not know: those are new, or were changed."""
@@ -72,6 +74,18 @@ def _refuses_lease(descriptor: int) -> bool:
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return error.errno == errno.EAGAIN
+        return error.errno == errno.EAGAIN and not _is_remote(os.fstat(descriptor).st_dev)
     fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return False
+
+
+def _is_remote(device: int) -> bool:
+    """Whether it is a file system of another host. Those refuse leases for reasons of their own."""
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as mounts:
+        return any(_is_remote_mount(line, wanted) for line in mounts)
+
+
+def _is_remote_mount(line: str, device: str) -> bool:
+    fields = line.split()
+    return fields[2] == device and fields[fields.index("-") + 1].partition(".")[0] in _REMOTE

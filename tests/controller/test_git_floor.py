@@ -1,6 +1,7 @@
 """What is kept of a git source beside the record and beyond one look: the newest applied commit, who may read the clone,
 and the checkout that is in use (faults.md E4, E8, P9, P13)."""
 
+import json
 import shutil
 import stat
 from pathlib import Path
@@ -70,6 +71,17 @@ def test_a_commit_that_changes_nothing_raises_the_floor_too(shop: Shop) -> None:
     refused = shop.reconcile()
     assert "SourceRewound" in refused.text
     assert "999" not in shop.shown
+
+
+def test_another_name_of_the_same_commit_is_recorded(shop: Shop) -> None:
+    commit = shop.commit(256)
+    shop.push(commit)
+    assert shop.reconcile().code == 0
+    shop.author.git("push", "--quiet", "origin", f"{commit}:refs/heads/stable")
+    shop.settings.write_text(shop.settings.read_text().replace("path: .deploy", "path: .deploy, ref: stable"))
+    assert "InSync" in shop.reconcile().text
+    told = command.child("status", "--config", shop.settings, "--output", "json").text
+    assert json.loads(told)["git"]["applied"] == {"ref": "refs/heads/stable", "commit": commit}
 
 
 def test_e3_drift_that_is_left_alone_raises_the_floor_too(shop: Shop) -> None:

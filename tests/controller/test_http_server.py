@@ -317,6 +317,13 @@ def test_i3_addresses_and_own_names_are_answered(host: str) -> None:
         assert site.ask("/v1/status", headers={"Host": host}).status == 200
 
 
+def test_i3_health_is_told_by_any_name() -> None:
+    """Probes ask by the name of the container, some of them with HEAD."""
+    with web.site() as site:
+        asked = [site.ask("/healthz", method=method, headers={"Host": "elsewhere"}) for method in ("GET", "HEAD")]
+        assert [one.status for one in asked] == [200, 200]
+
+
 def test_i3_names_come_from_the_settings() -> None:
     """The host of `listen`, and `http.names`."""
     configured = settings_sections.Http(listen="localhost:0", names=("ctl.lan",))

@@ -1,5 +1,7 @@
 """Turns of the loop that only look at the source (faults.md C4, P11): what they tell, and what a bug in one does."""
 
+from dataclasses import replace
+
 from controller import loop, metrics, report, runs, telling
 from core import requeue
 from tests.fakes import loops, web
@@ -71,7 +73,7 @@ def test_e2_who_pushes_is_looked_for_through_a_back_off_but_not_through_a_wish()
         found = asked_s(stage)
         assert found[:2] == expected[:2]
         assert [moment for moment in found if moment < 5] == [moment for moment in expected if moment < 5]
-        assert [turn.put_off for turn in stage.turns].count(True) == (2 if wish_s else 0)
+        assert [turn.put_off_s > 0 for turn in stage.turns].count(True) == (2 if wish_s else 0)
 
 
 def test_e2_looks_that_meet_a_remote_that_is_down_back_off_too() -> None:
@@ -188,3 +190,55 @@ def test_a_miss_is_one_only_where_something_listens() -> None:
         stage.runs.at(10, lambda stage=stage: change(stage, "two", None))  # type: ignore[misc]  # a loop's value
         stage.run(40)
         assert web.sample(counted, "artifact_controller_watch_missed_total") == listens
+
+
+class _Blind(loops.FakeWorker):
+    """Does not see the content while the remote is away."""
+
+    def converge(self) -> loop.Ended:
+        ended = super().converge()
+        return replace(ended, subject="away", seen=False) if ended.report.failed else ended
+
+
+def test_an_outage_is_no_missed_change() -> None:
+    """P10: the same content before and after. Counter-check: another one is a miss."""
+    for after, missed in (("one", []), ("two", ["two"])):
+        stage = loops.Stage()
+        stage.worker = _Blind(stage.machine, [loops.good(), away(), loops.good()])
+        stage.runs.at(10, lambda stage=stage, after=after: setattr(stage.worker, "content", after))  # type: ignore[misc]  # values of a loop
+        stage.run(80)
+        assert [turn.ended.subject for turn in stage.turns if turn.missed and turn.ended] == missed
+
+
+def test_e2_a_look_that_takes_long_is_followed_by_a_rest() -> None:
+    """The time to the next look begins when the last one is over, or slow looks would follow one another."""
+    stage = loops.Stage()
+    stage.rhythm = requeue.Rhythm(3600.0, stage.rhythm.backoff_s, jitter=0.0)
+
+    class Slow(loops.FakeWorker):
+        def look(self, *, whole: bool = False) -> loop.Sight:
+            seen = super().look(whole=whole)
+            stage.machine.sleep(20.0)
+            return seen
+
+    stage.worker = Slow(stage.machine)
+    stage.run(100, rescan_s=10.0)
+    assert stage.worker.looked_s == [10.0, 40.0, 70.0]
+
+
+def test_p8_a_slow_look_at_a_remote_is_no_hang() -> None:
+    stage = loops.Stage()
+    stage.rhythm = requeue.Rhythm(3600.0, stage.rhythm.backoff_s, jitter=0.0)
+    alive = []
+
+    class Slow(loops.FakeWorker):
+        def look(self, *, whole: bool = False) -> loop.Sight:
+            stage.machine.sleep(70.0)
+            alive.append(stage.pulse.alive)
+            stage.machine.sleep(10.0)
+            alive.append(stage.pulse.alive)
+            return super().look(whole=whole)
+
+    stage.worker = Slow(stage.machine)
+    stage.run(60, rescan_s=10.0)
+    assert alive == [True, False]

@@ -97,3 +97,11 @@ def test_only_files_that_were_new_and_changed_lately_are_asked_about(tmp_path: P
         known.remember(found, "digest")
         assert known.digest_of(found) == "digest"
         assert not known.written(since_ns=0)
+
+
+@pytest.mark.parametrize(("kind", "remote"), [("nfs4", True), ("cifs", True), ("fuse.sshfs", True), ("ext4", False)])
+def test_another_hosts_file_system_is_not_believed(kind: str, remote: bool) -> None:
+    """It refuses leases for reasons of its own, also when nobody writes."""
+    line = f"36 35 0:44 / /srv/shop rw,noatime master:1 - {kind} place rw"
+    assert writers._is_remote_mount(line, "0:44") == remote
+    assert not writers._is_remote_mount(line, "0:45")
