@@ -196,6 +196,12 @@ class Images:
             self._asked = self.new_registry()
         return self._asked
 
+    def close(self) -> None:
+        """Keep no connection open between two passes."""
+        if self._asked is not None:
+            self._asked.close()
+            self._asked = None
+
     def new_registry(self) -> "registry.Registry":
         """One that was asked nothing yet."""
         from controller import registry

@@ -94,6 +94,7 @@ class Target:
     def __enter__(self) -> Self:
         self._resources.callback(self._store.close)
         self._resources.callback(self.memory.close)
+        self._resources.callback(self._images.close)
         return self
 
     def __exit__(
