@@ -4,7 +4,7 @@ Used by a controller that stays, at its start and before new settings take the p
 be said without a pass: what no pass could ever work with is an error here. Changes nothing.
 """
 
-from controller import errors, notify, secret_values, settings, settings_values, target
+from controller import errors, notify, settings, settings_values, target
 from controller.http import server, sockets
 from controller.sources import reading
 
@@ -16,8 +16,7 @@ def require(wanted: settings.Settings) -> None:
         reading.require_usable(wanted, opened.state_dir)
     if wanted.http.listen is not None:
         server.secret_of(wanted.http)
-    if wanted.notify.url is not None or wanted.notify.url_file is not None:
-        notify.destination_of(secret_values.read(wanted.notify.url, wanted.notify.url_file, "notify.url") or "")
+    notify.destination(wanted.notify)
 
 
 def require_address(wanted: str | None, held: str) -> None:

@@ -127,7 +127,7 @@ class Daemon:
     def _listens(self) -> bool:
         """Whether anything tells of changes: file events, or a webhook."""
         http, source = self._settings.http, self._settings.source
-        hook = http.listen is not None and (http.webhook_secret is not None or http.webhook_secret_file is not None)
+        hook = http.listen is not None and server.secret_of(http) is not None
         return hook or (source.directory is not None and source.directory.watch)
 
     def _loop(
@@ -254,8 +254,6 @@ class Daemon:
             watcher.stop()
 
     def _notices(self, around: ExitStack) -> telling.Notices | None:
-        if self._settings.notify.url is None and self._settings.notify.url_file is None:
-            return None
         return around.enter_context(notify.notifying(self._settings.notify, self._metrics, warn=self._warn))
 
 

@@ -245,16 +245,26 @@ def _clean(value: object) -> str:
     return output.clean(docker_output.redacted(str(value)))
 
 
+def destination(configured: settings_sections.Notify) -> Destination | None:
+    """Where messages go; None when nobody is to be told. Raises `ControllerError("SettingsInvalid")` for what is no
+    address, or a file that cannot be read."""
+    url = secret_values.read(configured.url, configured.url_file, "notify.url")
+    return None if url is None else destination_of(url)
+
+
 @contextlib.contextmanager
 def notifying(
     configured: settings_sections.Notify, counts: Counts, *, warn: Callable[[str], object] = _silent
-) -> Iterator[Notifier]:
-    """A notifier as the settings want it, for as long as the block runs. They must name an address.
+) -> Iterator[Notifier | None]:
+    """A notifier as the settings want it, for as long as the block runs; None when nobody is to be told.
 
-    Raises `ControllerError("SettingsInvalid")` for one that is no address, or a file that cannot be read.
+    Raises `ControllerError("SettingsInvalid")` as `destination` does.
     """
-    url = secret_values.read(configured.url, configured.url_file, "notify.url")
-    notifier = Notifier(configured, destination_of(url or ""), Plumbing(counts, warn))
+    where = destination(configured)
+    if where is None:
+        yield None
+        return
+    notifier = Notifier(configured, where, Plumbing(counts, warn))
     try:
         yield notifier
     finally:

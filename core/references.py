@@ -71,11 +71,6 @@ def parse(text: str) -> Reference | str:
     return images.reference_problem(text) or split(text)
 
 
-def registry_of(text: str) -> str:
-    """The registry that a reference is pulled from: ``docker.io`` when it names none."""
-    return split(text).host
-
-
 def tagged(text: str) -> str:
     """The reference with the tag that it stands for: ``app`` is ``app:latest``. A digest is enough of a tag."""
     found = split(text)

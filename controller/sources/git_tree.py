@@ -18,8 +18,7 @@ from typing import IO
 from controller import errors, output
 from controller.sources import git_command
 
-_PLAIN, _PROGRAM, _LINK, _SUBMODULE = "100644", "100755", "120000", "160000"
-_OLD_PLAIN = "100664"
+_PROGRAM, _LINK, _SUBMODULE = "100755", "120000", "160000"
 _CHUNK = 1 << 20
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _LONGEST_POINTER = 1024

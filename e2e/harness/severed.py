@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from tests.fakes import streams
+
 _PIECE = 1 << 14
 _HEAD = 1 << 12
 _MANIFEST = re.compile(rb"PUT /v2/([^ ]+)/manifests/[^ ]+ HTTP")
@@ -73,7 +75,7 @@ class Way:
     def _join(self, here: socket.socket, there: socket.socket) -> None:
         self._open |= {here, there}
         with here, there:
-            back = threading.Thread(target=_copy, args=(there, here), daemon=True)
+            back = threading.Thread(target=streams.pour, args=(there, here), daemon=True)
             back.start()
             self._copy_reading(here, there)
             back.join()
@@ -115,14 +117,6 @@ class Way:
                 each.shutdown(socket.SHUT_RDWR)
         if self._for_good:
             self.stop()
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    """Everything, and then its end."""
-    with contextlib.suppress(OSError):
-        while piece := source.recv(_PIECE):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

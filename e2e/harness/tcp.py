@@ -10,9 +10,9 @@ import threading
 from collections.abc import Iterator
 
 from e2e.harness import docker, stacks
+from tests.fakes import streams
 
 _GATEWAY = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
-_PIECE = 1 << 16
 
 
 @contextlib.contextmanager
@@ -39,15 +39,7 @@ def _serve(server: socket.socket) -> None:
 
 def _join(here: socket.socket, there: socket.socket) -> None:
     with here, there:
-        back = threading.Thread(target=_copy, args=(there, here), daemon=True)
+        back = threading.Thread(target=streams.pour, args=(there, here), daemon=True)
         back.start()
-        _copy(here, there)
+        streams.pour(here, there)
         back.join()
-
-
-def _copy(source: socket.socket, sink: socket.socket) -> None:
-    """Everything, and then its end."""
-    with contextlib.suppress(OSError):
-        while piece := source.recv(_PIECE):
-            sink.sendall(piece)
-        sink.shutdown(socket.SHUT_WR)

@@ -114,6 +114,7 @@ def notifier(
     counts, warnings = Counts(), list[str]()
     configured = settings_sections.Notify.model_validate({"url": url, "deadline": deadline, "on": on})
     with notify.notifying(configured, counts, warn=warnings.append) as found:
+        assert found is not None
         yield found, counts, warnings
 
 
@@ -319,7 +320,13 @@ def test_the_address_may_come_from_a_file(tmp_path: Path, target: Callable[..., 
     file.write_text(receiver.url + "\n")
     counts = Counts()
     with notify.notifying(settings_sections.Notify(url_file=file), counts) as found:
+        assert found is not None
         found.tell("failed", FIELDS)
         counts.await_results("delivered")
     with pytest.raises(ValueError, match="failed"):
         settings_sections.Notify.model_validate({"on": ["often"]})
+
+
+def test_without_an_address_nobody_is_told() -> None:
+    with notify.notifying(settings_sections.Notify(), Counts()) as found:
+        assert found is None

@@ -54,7 +54,7 @@ def test_one_spelling_of_all(text: str, full: str) -> None:
     found = references.parse(text)
     assert isinstance(found, references.Reference)
     assert found.full == full
-    assert references.registry_of(text) == full.partition("/")[0]
+    assert found.host == full.partition("/")[0]
 
 
 @pytest.mark.parametrize(

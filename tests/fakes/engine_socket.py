@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.fakes import streams
+
 Act = Callable[[socket.socket, threading.Event], bool]
 """What happens to a request before the engine hears of it; False: it never does."""
 
@@ -115,8 +117,8 @@ class Proxy:
                 return
             engine.connect(self._engine)
             engine.sendall(head)
-            there = self._start(_copy, client, engine)
-            _copy(engine, client)
+            there = self._start(streams.pour, client, engine)
+            streams.pour(engine, client)
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
             there.join(timeout=10)
@@ -130,13 +132,6 @@ class Proxy:
         if b"\r\nupgrade:" in head.lower():
             return head
         return head.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
-
-
-def _copy(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while piece := source.recv(65536):
-            target.sendall(piece)
-        target.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ import socketserver
 import threading
 from collections.abc import Iterator
 
+from tests.fakes import streams
+
 USER, PASSWORD = "someone", "c4n4ry-proxy"
 
 
@@ -39,17 +41,10 @@ class _Client(socketserver.StreamRequestHandler):
         host, _, port = address.partition(":")
         with socket.create_connection((host, int(port))) as far:
             self.wfile.write(b"HTTP/1.1 200 Connected\r\n\r\n")
-            back = threading.Thread(target=_pour, args=(far, self.connection), daemon=True)
+            back = threading.Thread(target=streams.pour, args=(far, self.connection), daemon=True)
             back.start()
-            _pour(self.connection, far)
+            streams.pour(self.connection, far)
             back.join()
-
-
-def _pour(source: socket.socket, into: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := source.recv(1 << 16):
-            into.sendall(chunk)
-        into.shutdown(socket.SHUT_WR)
 
 
 @contextlib.contextmanager

@@ -519,6 +519,7 @@ def test_c6_a_change_back_is_no_change(artifact: Artifact) -> None:
     (artifact.context / "src/app.py").unlink()
     artifact.write("src/app.py", content)
     build_context.copy(found, ENTRY, "fn", artifact.into)
+    assert [copied.read_bytes() for copied in artifact.into.rglob("app.py")] == [content]
 
 
 def test_b4_a_store_with_a_wrong_digest_heals(artifact: Artifact) -> None:
