@@ -73,17 +73,32 @@ def test_every_promised_fault_has_a_row() -> None:
     assert list(faults()) == list(FAULTS)
 
 
+def require_tests(cell: str) -> None:
+    """Every test that the cell of a table names is there."""
+    found = references(cell)
+    assert found
+    assert cell.count("::") == len(found), "a reference that cannot be read"
+    for path, name in found:
+        source = (command.ROOT / path).read_text(encoding="utf-8")
+        assert re.search(rf"^\s*def {name}\(", source, re.MULTILINE), (path, name)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_fault_names_tests_that_exist(fault: str) -> None:
     _, promise, tests, injected = faults()[fault]
     assert promise
     assert injected
-    found = references(tests)
-    assert found
-    assert tests.count("::") == len(found), "a reference that cannot be read"
-    for path, name in found:
-        source = (command.ROOT / path).read_text(encoding="utf-8")
-        assert re.search(rf"^\s*def {name}\(", source, re.MULTILINE), (path, name)
+    require_tests(tests)
+
+
+def security_claims() -> list[tuple[str, str]]:
+    """The claims of docs/security.md with the cells of their tests; heads of tables left out."""
+    return [(row[0], row[1]) for row in rows(DOCS / "security.md") if row[1] != "tests"]
+
+
+@pytest.mark.parametrize(("claim", "tests"), security_claims(), ids=lambda text: text[:40])
+def test_every_security_claim_names_tests_that_exist(claim: str, tests: str) -> None:
+    require_tests(tests)
 
 
 def told_of(ended: loop.Ended | None) -> set[str]:
