@@ -57,9 +57,12 @@ engine-stop: $(READY) ## Stop that engine
 bench: $(READY) compiled ## Measure on generated trees and print the table of docs/performance.md
 	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && PYTHONPATH=. $(BIN)/python bench/run.py $(ARGS)
 
-lock: $(READY) ## Bring requirements.lock up to date with pyproject.toml; ARGS=--upgrade for the newest versions
+lock: $(READY) ## Bring the lock files up to date with pyproject.toml; ARGS=--upgrade for the newest versions
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--custom-compile-command "make lock" --group dev --output-file requirements.lock $(ARGS) pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--custom-compile-command "make lock" --constraint requirements.lock --output-file requirements.runtime.lock \
+		pyproject.toml
 
 schema: $(READY) ## Write the published JSON schemas anew
 	$(BIN)/python -m controller.schema docs/schema

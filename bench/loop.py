@@ -6,6 +6,7 @@ CONFIG_DIR sees the new documents; the reader looks every millisecond.
 
 import hashlib
 import hmac
+import json
 import os
 import statistics
 import tempfile
@@ -22,6 +23,7 @@ from tests.fakes import daemons, git_server
 INTERVAL_S = 5.0
 """Of the idle rows: six times as often as by default, so that enough passes are seen; the share is scaled."""
 IDLE_S = 60.0
+_TARGETS = 20
 SETTLED_S = 3.0
 """What follows the first pass (the look that listening begins with, the collecting of garbage) is no idleness."""
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -35,6 +37,7 @@ def rows(runs: int, *, quick: bool) -> Iterator[str]:
         yield _directory(place / "small", (1, 11), ("0.15 s", "0.3 s"), runs * 6)
         yield _push(place / "git", runs * 4)
         yield from _idle(place / "idle")
+        yield from _several(place / "several")
         if not quick:
             yield _directory(place / "large", (200, 100), ("1 s", "1 s"), runs)
 
@@ -138,6 +141,35 @@ def _idle(place: Path) -> Iterator[str]:
             share = quiet + max(used_s / IDLE_S - quiet, 0.0) * (IDLE_S / max(made, 1)) / 30.0
             words = "doing nothing: 1,000 functions" + (", 20 containers" if environment else "")
             yield f"| {words}, every 30 s | 0.5 %, 90 MiB | {share * 100:.2f} % | - | {_memory_mib(pid):.0f} MiB |"
+
+
+def _several(place: Path) -> Iterator[str]:
+    """Twenty targets of ten functions each, every 30 s: the share of a core, and what each of them adds to the memory
+    of one."""
+    alone_mib = _of_targets(place / "alone", 1, IDLE_S / 6)[1]
+    share, all_mib = _of_targets(place / "all", _TARGETS, IDLE_S)
+    words = f"doing nothing: {_TARGETS} targets of 10 functions"
+    yield f"| {words}, every 30 s | 2 % | {share * 100:.2f} % | - | {all_mib:.0f} MiB |"
+    further_mib = (all_mib - alone_mib) / (_TARGETS - 1)
+    yield f"| {words}, memory of each further one | 15 MiB | - | - | {further_mib:.1f} MiB |"
+
+
+def _of_targets(place: Path, count: int, idle_s: float) -> tuple[float, float]:
+    """The share of a core that so many targets take, and the memory in MiB."""
+    targets = {}
+    for number in range(count):
+        source, config = place / f"source-{number}", place / f"config-{number}"
+        trees.write(source, entries=1, functions=10)
+        targets[f"t{number}"] = {"source": {"directory": {"path": str(source)}}, "config_dir": str(config)}
+    settings = place / "controller.yml"
+    settings.write_text(json.dumps({"http": {"listen": "127.0.0.1:0"}, "targets": targets}), encoding="utf-8")
+    with daemons.running("--config", settings) as daemon:
+        daemons.until(lambda: {line["target"] for line in daemon.passes} == set(targets))
+        time.sleep(SETTLED_S)
+        pid = daemon.process.pid
+        before = _cpu_s(pid)
+        time.sleep(idle_s)
+        return (_cpu_s(pid) - before) / idle_s, _memory_mib(pid)
 
 
 def _quiet_share(place: Path, environment: dict[str, str]) -> float:

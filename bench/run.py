@@ -19,6 +19,7 @@ from pathlib import Path
 
 import engine
 import loop
+import sidecar
 import trees
 
 CONTROLLER = Path(sys.executable).with_name("controller")
@@ -54,6 +55,9 @@ def main() -> int:
         "\nWith an engine:\n\n| case | must reach | fastest | median | peak memory |\n| --- | --- | --- | --- | --- |"
     )
     for row in engine.rows(chosen.runs):
+        print(row, flush=True)
+    print("\nIn a container beside the stack:\n\n| case | must reach | median | memory |\n| --- | --- | --- | --- |")
+    for row in sidecar.rows(chosen.runs):
         print(row, flush=True)
     print("\nA controller that stays:\n\n| case | must reach | median | 95 % | memory |")
     print("| --- | --- | --- | --- | --- |")

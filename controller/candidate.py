@@ -9,14 +9,20 @@ from controller.http import server, sockets
 from controller.sources import reading
 
 
-def require(wanted: settings.Settings) -> None:
-    """Raises `ControllerError("SettingsInvalid")`, as a single pass would, or as a part of the daemon would at its
-    start."""
-    with target.Target(wanted) as opened:
-        reading.require_usable(wanted, opened.state_dir)
-    if wanted.http.listen is not None:
-        server.secret_of(wanted.http)
-    notify.destination(wanted.notify)
+def require(wanted: tuple[settings.Settings, ...]) -> None:
+    """Raises `ControllerError("SettingsInvalid")`, as a single pass of any of the targets would, or as a part of the
+    daemon would at its start."""
+    for one in wanted:
+        try:
+            with target.Target(one) as opened:
+                reading.require_usable(one, opened.state_dir)
+        except errors.ControllerError as error:
+            error.message = f"target {one.name}: {error.message}" if len(wanted) > 1 else error.message
+            raise
+    of_all = wanted[0]
+    if of_all.http.listen is not None:
+        server.secret_of(of_all.http)
+    notify.destination(of_all.notify)
 
 
 def require_address(wanted: str | None, held: str) -> None:

@@ -9,7 +9,10 @@ import importlib
 import signal
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from click import shell_completion
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -17,6 +20,7 @@ try:
     import click
 
     from controller import __version__, errors, output, signals
+    from controller.outputs import choice
 except KeyboardInterrupt:  # as later on, when the signals are ours: a code, and no traceback
     raise SystemExit(_INTERRUPTED) from None
 
@@ -30,10 +34,15 @@ _COMMANDS = {
     "status": ("controller.commands.status", "What is live, what was tried, and the conditions."),
     "history": ("controller.commands.history", "What was applied and what failed, newest first."),
     "events": ("controller.commands.events", "What happened to single things, newest first."),
+    "trace": ("controller.commands.trace", "Where a live function comes from: image, entry, line, revision, pass."),
     "rollback": ("controller.commands.rollback", "Make an earlier revision live again and hold the bad one."),
     "suspend": ("controller.commands.suspend", "Stop changing CONFIG_DIR until resumed."),
     "resume": ("controller.commands.resume", "Lift a suspension, or the holds of a rollback."),
+    "init": ("controller.commands.init", "Write a commented controller.yml, from flags or questions."),
     "doctor": ("controller.commands.doctor", "Check this host: one line a check, with the way out."),
+    "completion": ("controller.commands.completion", "Print the script that lets a shell complete these commands."),
+    "engine-proxy": ("controller.commands.engine_proxy", "Let through only the calls of an engine that are needed."),
+    "healthcheck": ("controller.commands.healthcheck", "Ask a running controller whether it lives: 0 or 1."),
 }
 
 
@@ -58,13 +67,24 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As usual, but an unknown command names the nearest one."""
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             import difflib
 
             close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[shell_completion.CompletionItem]":
+        """Names from the table: importing every command for its help would be felt at each press of the key."""
+        from click import shell_completion
+
+        found = [
+            shell_completion.CompletionItem(name, help=text)
+            for name, (_, text) in _COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands from the table, without importing them."""
@@ -101,10 +121,10 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx:
             printer.failure([error.ctx.get_usage()])
-        _print_failure(errors.ControllerError("Usage", error.format_message()), as_json=_wants_json(arguments))
+        _print_failure(errors.ControllerError("Usage", error.format_message()), arguments)
         return errors.USAGE
     except errors.ControllerError as error:
-        _print_failure(error, as_json=_wants_json(arguments))
+        _print_failure(error, arguments)
         return error.meaning.exit_code
     except errors.Interrupted as interrupted:
         from controller import docker_child
@@ -119,32 +139,15 @@ def run(arguments: list[str]) -> int:
     return code if isinstance(code, int) else errors.OK
 
 
-def _wants_json(arguments: list[str]) -> bool:
-    """Whether JSON was asked for, also where the command line is too wrong to be taken apart. The last one counts."""
-    chosen = ""
-    for position, argument in enumerate(arguments):
-        if argument == "--":
-            break
-        if argument == "--output":
-            chosen = "".join(arguments[position + 1 : position + 2])
-        elif argument.startswith("--output="):
-            chosen = argument.removeprefix("--output=")
-    return chosen == "json"
+def _print_failure(error: errors.ControllerError, arguments: list[str]) -> None:
+    """An error as people read it, and in the form that was asked for."""
+    form = choice.of_arguments(arguments)
+    output.show_error(error, output.Printer(as_json=form is choice.Form.JSON))
+    if form in choice.FOR_MACHINES:
+        from controller.outputs import answers, endings
 
-
-def _print_failure(error: errors.ControllerError, *, as_json: bool) -> None:
-    """An error as people read it (every place, then the sentence, then the way out), and as programs do."""
-    if as_json:
-        payload = {
-            "failed": True,
-            "reason": error.reason,
-            "message": error.message,
-            "exit_code": error.meaning.exit_code,
-            "hint": error.meaning.hint,
-            "problems": [output.problem_payload(problem) for problem in error.problems],
-        }
-        output.Printer(as_json=True).result("error", payload, ())
-    output.Printer().failure(output.failure_lines(error.reason, error.message, error.problems))
+        ending = endings.of_error(error)
+        answers.tell(form, endings.Run(choice.step_of(arguments), ending.exit_code, (ending,)))
 
 
 if __name__ == "__main__":

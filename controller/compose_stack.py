@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from controller import errors, settings
 from core import actions, image_inputs, provisioning, serving, stack
+from core import own_container as containers
 
 if TYPE_CHECKING:
     from controller import docker, provisioner
@@ -39,6 +40,7 @@ class ComposeStack:
         return docker.Engine(
             host=given.host,
             context=given.context,
+            owner=self._configured.name,
             deadlines=docker.Deadlines(
                 probe_s=deadlines.probe,
                 build_s=deadlines.build,
@@ -77,7 +79,7 @@ class ComposeStack:
         if not (needed or self.configured) and shutil.which("docker") is None:
             return stack.Stack(project, unknown="there is no docker command here")
         try:
-            return probe.observe(self.engine, project, provisioner=self._settings.provisioner)
+            return probe.observe(self.engine, project, provisioner=self._settings.provisioner, here=traces())
         except errors.ControllerError as error:
             if error.reason != "DockerUnavailable" or needed or self.configured:
                 raise
@@ -125,6 +127,7 @@ class ComposeStack:
             project=project,
             config_dir=self._config_dir,
             in_container=in_container(),
+            here=traces(),
             deadline_s=self._configured.deadlines.provision,
         )
 
@@ -134,9 +137,16 @@ class ComposeStack:
         named = [*(("compose_files", file) for file in given.compose_files)]
         named += [(key, path) for key in ("env_file", "project_directory") if (path := getattr(given, key)) is not None]
         for key, path in named:
-            if not path.exists():
+            if not path.exists() and not (key == "project_directory" and in_container()):  # it may be the host's
                 text = f"stack.{key}: {path}: no such file or directory"
                 raise errors.ControllerError("SettingsInvalid", text)
+
+
+def traces() -> containers.Traces:
+    """What is known here of our own container: nothing outside of one."""
+    from controller import own_container
+
+    return own_container.traces() if in_container() else containers.NOWHERE
 
 
 def in_container() -> bool:

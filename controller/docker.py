@@ -29,7 +29,7 @@ from controller import (
     errors,
     registry_names,
 )
-from core import image_inputs
+from core import compose_definition, image_inputs
 
 if TYPE_CHECKING:
     import python_on_whales
@@ -64,11 +64,17 @@ _MACHINE = clock.Clock()
 class Engine:
     """One engine: by address, by the name of a context, or as the docker command finds it. Safe for threads.
 
-    Making one runs nothing. Every method may raise ``ControllerError("DockerUnavailable")``.
+    Making one runs nothing. Every method may raise ``ControllerError("DockerUnavailable")``. `owner` is the target for
+    which it is asked, as `terminate_children` takes it.
     """
 
     def __init__(
-        self, *, host: str | None = None, context: str | None = None, deadlines: Deadlines | None = None
+        self,
+        *,
+        host: str | None = None,
+        context: str | None = None,
+        deadlines: Deadlines | None = None,
+        owner: str = "",
     ) -> None:
         if host and context:
             raise errors.ControllerError(
@@ -77,6 +83,7 @@ class Engine:
         self._host, self._context = host or None, context or None
         self._known_host = host or ("" if context else os.environ.get("DOCKER_HOST", ""))
         self._deadlines = deadlines or Deadlines()
+        self._owner = owner
         self._calls = docker_calls.Calls(self._run, self.address, self._deadlines.probe_s)
         self._found: set[Piece] = set()
         self._platform = ""
@@ -127,6 +134,12 @@ class Engine:
         ids = self._calls.ids("container", "list", "--quiet", "--no-trunc", "--all", *filters)
         shown = (docker_payloads.container(one, environment) for one in self._calls.inspected("container", ids))
         return tuple(one for one in shown if one is not None and name in {"", one.name})
+
+    def containers_of(self, ids: Collection[str]) -> tuple[Container, ...]:
+        """The containers of these ids, whole or abbreviated, without their environments; absent ones are left out. One
+        call."""
+        shown = (docker_payloads.container(one) for one in self._calls.inspected("container", tuple(ids)))
+        return tuple(one for one in shown if one is not None)
 
     def images(self, references: Collection[str]) -> Mapping[str, EngineImage]:
         """The engine's images by these references or ids; absent ones are left out. One call."""
@@ -223,17 +236,33 @@ class Engine:
     def services(self, wanted: ServiceRun, *, profile: str | None) -> tuple[str, ...]:
         """The services that the compose files of a run define: those without a profile and those of this one (``*``: of
         every one). Asks compose and no engine. Raises `CommandFailed` when compose cannot read the files."""
+        lines = self._config(wanted, profile, "--services").decode(errors="replace").splitlines()
+        names = (line.strip() for line in lines)
+        return tuple(sorted({name for name in names if _SERVICE.fullmatch(name)}))
+
+    def definition(
+        self, wanted: ServiceRun, *, profile: str | None, interpolate: bool = True
+    ) -> compose_definition.Definition:
+        """What the compose files of a run define, with the mounts of its service; as they are written, without
+        `interpolate`. Asks compose and no engine. Raises `CommandFailed` when compose cannot read the files."""
+        raw = () if interpolate else ("--no-interpolate",)
+        answer = self._config(wanted, profile, "--format", "json", *raw)
+        found = docker_calls.objects("compose config", answer)
+        if not found:
+            raise docker_failures.of_noise("compose config", len(answer))
+        return docker_payloads.definition(found[0], wanted.service)
+
+    def _config(self, wanted: ServiceRun, profile: str | None, *words: str) -> bytes:
         from python_on_whales import utils
 
         seconds = self._deadlines.probe_s
         command = self._composer(wanted, seconds, profile, log=False).client_config.docker_compose_cmd
-        stream = utils.stream_stdout_and_stderr([*command, "config", "--services"])
+        stream = utils.stream_stdout_and_stderr([*command, "config", *words])
         ended = docker_calls.ended(_raw(stream), seconds, log=False)
         if ended.late:
             raise docker_failures.of_deadline("compose config", seconds, self.address)
         self._calls.require_success(ended, seconds, Piece.COMPOSE)
-        names = (line.strip() for line in ended.output.decode(errors="replace").splitlines())
-        return tuple(sorted({name for name in names if _SERVICE.fullmatch(name)}))
+        return ended.output
 
     def wait(self, container_id: str, *, seconds: float) -> int:
         """Wait for a container's end; its exit code. Raises `DeadlinePassed`, and `CommandFailed` when it is gone."""
@@ -303,7 +332,7 @@ class Engine:
         import python_on_whales
 
         docker_preflight.require_programs()
-        words = docker_child.prefix(seconds, log=log, environment=environment)
+        words = docker_child.prefix(seconds, log=log, environment=environment, owner=self._owner)
         return python_on_whales.DockerClient(client_call=words, host=self._host, context=self._context, **compose)
 
 

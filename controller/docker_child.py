@@ -29,6 +29,7 @@ LONGEST_LOG = 256 * 1024
 
 LONGEST_COMPLAINT = 16 * 1024
 _SHORTEST_S = 0.05  # to timeout, 0 would mean "no deadline"
+_OWNED = "controller of "
 
 # The exit code takes its own way (5), because a pipeline ends with that of its filter. The filters ignore SIGTERM, so
 # that what was said before the deadline is not lost; a trap that runs `:` lets the shells wait for them, and is not
@@ -52,28 +53,43 @@ PROGRAMS = ("setsid", "timeout", "sh", "env", "head", "tail", "tr")
 """What a call needs besides docker: parts of every Linux system."""
 
 
-def prefix(seconds: float, *, log: bool, environment: Mapping[str, str] | None = None) -> list[str]:
+def prefix(seconds: float, *, log: bool, environment: Mapping[str, str] | None = None, owner: str = "") -> list[str]:
     """The words before docker's own arguments, ``docker`` included.
 
     `seconds` is the deadline of the call. With `log` the end of all output comes on stdout, otherwise stdout is the
     answer and stderr the end of the complaints. `environment` is visible in the list of processes: no secrets. Our own
-    settings are taken out of the environment.
+    settings are taken out of the environment. `owner` is the target that asks: the shell goes by that name, so that
+    the children of one target can be told from those of another.
     """
     without = [word for name in lifeline.withheld() for word in ("-u", name)]
     given = ["env", *without, *(f"{name}={value}" for name, value in (environment or {}).items())]
     deadline = ["timeout", "-k", str(KILL_AFTER_S), f"{max(seconds, _SHORTEST_S):.3f}"]
     script = lifeline.script(_LOG if log else _ANSWER)
-    return [*given, "setsid", *deadline, "sh", "-c", script, "sh", "docker"]
+    return [*given, "setsid", *deadline, "sh", "-c", script, f"{_OWNED}{owner}" if owner else "sh", "docker"]
 
 
-def terminate_children() -> None:
-    """SIGTERM to every child of this process: ``timeout`` passes it on to its group. For the end of a pass by a signal
-    (faults.md P8); a call that is under way in another thread then fails. Does nothing without /proc."""
+def terminate_children(owner: str = "") -> None:
+    """SIGTERM to every child of this process, or to those that work for this `owner`: ``timeout`` passes it on to its
+    group. For the end of a pass by a signal (faults.md P8), and of one of several targets (faults.md C2); a call that
+    is under way in another thread then fails. A child that has just been begun shows no owner yet: who wants an end
+    asks again until it comes. Does nothing without /proc."""
     for child in children():
+        if owner and _owner(child) != owner:
+            continue
         try:
             os.kill(child, signal.SIGTERM)
         except ProcessLookupError:
             continue
+
+
+def _owner(child: int) -> str:
+    """For whom a child works; "" when nobody is named. The first word that names one is ours: docker's own follow."""
+    try:
+        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return ""
+    named = next((word for word in words if word.startswith(_OWNED.encode())), b"")
+    return named.decode(errors="replace").removeprefix(_OWNED)
 
 
 def children() -> Collection[int]:

@@ -1,14 +1,15 @@
-"""What the engine shows of containers and images, as the values of `controller.docker_values`.
+"""What the engine and compose show, as the values of `controller.docker_values` and `core.compose_definition`.
 
-Reads the JSON of ``docker inspect`` and of ``docker buildx imagetools inspect``. Lenient, because engines differ: a
-field that is absent or of another type counts as empty, and a thing without an id as not there. Values of environments
-never leave, except for the names that were asked for (faults.md P13). Pure.
+Reads the JSON of ``docker inspect``, ``docker buildx imagetools inspect`` and ``docker compose config``. Lenient,
+because engines differ: a field that is absent or of another type counts as empty, and a thing without an id as not
+there. Values of environments never leave, except for the names that were asked for (faults.md P13). Pure.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from controller import clock, docker_values, registry_names
+from core import compose_definition, own_container
 
 _ENDED = frozenset({"exited", "dead"})
 _SHORTEST_ID = 12
@@ -31,7 +32,57 @@ def container(payload: Mapping[str, Any], environment: Collection[str] = ()) -> 
         health="" if health == "none" else health,
         exit_code=code if word in _ENDED and isinstance(code, int) else None,
         environment=dict(_variables(_texts(config, "Env"), environment)),
+        mounts=tuple(_mounts(payload)),
+        layer=_text(_object(_object(payload, "GraphDriver"), "Data"), "UpperDir"),
     )
+
+
+def _mounts(payload: Mapping[str, Any]) -> Iterator[own_container.Mount]:
+    """What is mounted, a folder by the path that the engine was given: it may show another spelling of it."""
+    host = _object(payload, "HostConfig")
+    given = {parts[1]: parts[0] for one in _texts(host, "Binds") if len(parts := one.split(":")) > 1}
+    given |= {_text(one, "Target"): _text(one, "Source") for one in _objects(host, "Mounts")}
+    for one in _objects(payload, "Mounts"):
+        kind, target, kept_at = _text(one, "Type"), _text(one, "Destination"), _text(one, "Source")
+        bound = kind == own_container.BIND
+        source = (given.get(target) or kept_at) if bound else _text(one, "Name")
+        if target:
+            yield own_container.Mount(kind, source, target, kept_at)
+    for target in _object(host, "Tmpfs"):
+        yield own_container.Mount("tmpfs", "", target)
+
+
+def definition(payload: Mapping[str, Any], service: str) -> compose_definition.Definition:
+    """What ``docker compose config --format json`` prints, with the mounts of this service."""
+    services, volumes = _object(payload, "services"), _object(payload, "volumes")
+    return compose_definition.Definition(
+        needs={name: _needs(_object(services, name)) for name in services},
+        mounts=tuple(_defined(payload, _object(services, service))),
+        volumes={name: _text(_object(volumes, name), "name") or name for name in volumes},
+    )
+
+
+def _needs(service: Mapping[str, Any]) -> frozenset[str]:
+    """Compose writes an object; a list of names means the same."""
+    return frozenset(_object(service, "depends_on")) | frozenset(_texts(service, "depends_on"))
+
+
+def _defined(payload: Mapping[str, Any], service: Mapping[str, Any]) -> Iterator[compose_definition.Defined]:
+    volumes = _object(payload, "volumes")
+    for one in _objects(service, "volumes"):
+        kind, source, target = _text(one, "type"), _text(one, "source"), _text(one, "target")
+        if kind == own_container.VOLUME and source:
+            source = _text(_object(volumes, source), "name") or source
+        if source:
+            yield compose_definition.Defined(kind, source, target, _text(_object(one, "volume"), "subpath"))
+    for key in ("secrets", "configs"):  # files of the host, which compose mounts one by one
+        for one in _objects(service, key):
+            name = _text(one, "source")
+            if file := _text(_object(_object(payload, key), name), "file"):
+                yield compose_definition.Defined(own_container.BIND, file, _text(one, "target") or name)
+    for name in _texts(service, "volumes_from"):
+        other = _object(_object(payload, "services"), name.partition(":")[0])
+        yield from _defined(payload, {"volumes": other.get("volumes")})
 
 
 def image(payload: Mapping[str, Any]) -> docker_values.EngineImage | None:
@@ -92,6 +143,11 @@ def _by_id(reference: str, images: Mapping[str, docker_values.EngineImage]) -> d
 def _object(payload: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = payload.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _objects(payload: Mapping[str, Any], key: str) -> tuple[Mapping[str, Any], ...]:
+    found = payload.get(key)
+    return tuple(one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
 
 
 def _text(payload: Mapping[str, Any], key: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import own_container
+
 
 class Piece(enum.StrEnum):
     """What a command needs; preflight names the missing one (faults.md H5)."""
@@ -34,6 +36,7 @@ class Container:
     `image` is the reference that it was created from, `image_id` what that meant then. `state` is the engine's word:
     created, running, paused, restarting, removing, exited, dead. `health` is "" without a check, else starting, healthy
     or unhealthy. `exit_code` is None unless it has ended. `environment` has only the names that were asked for.
+    `mounts` are what it sees of its host; `layer` is the folder of its writable layer, "" when the engine does not say.
     """
 
     id: str
@@ -45,6 +48,13 @@ class Container:
     health: str
     exit_code: int | None
     environment: Mapping[str, str]
+    mounts: tuple[own_container.Mount, ...] = ()
+    layer: str = ""
+
+    @property
+    def shown(self) -> own_container.Shown:
+        """What tells it from others, for who looks for the container that he is in."""
+        return own_container.Shown(self.id, self.mounts, self.layer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ exception says *what happened* (its reason and message); this table alone says *
 section 8). A test compares `docs/exit-codes.md` with the same rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -52,9 +52,13 @@ MEANINGS: Mapping[str, Meaning] = {
     "SourceMissing": Meaning(69, _R, "check the path and that it is mounted; nothing was changed"),
     "SourceUnreadable": Meaning(69, _R, "give this user permission to read the source; nothing was changed"),
     "SourceUnstable": Meaning(69, _R, "the source is being written; try again once the writer has finished"),
-    "SourceUnavailable": Meaning(69, _R, "check address, network and credentials; nothing was changed"),
+    "SourceUnavailable": Meaning(69, _R, "check address, network and credentials; what is live stays live"),
     "RefMissing": Meaning(69, _R, "push the branch or tag, or correct source.git.ref; nothing was changed"),
+    "RevisionMissing": Meaning(
+        69, _R, "fetch that commit into the clone (jobs often clone only the last one), or correct the revision"
+    ),
     "DockerUnavailable": Meaning(69, _R, "`controller doctor` says what is missing"),
+    "AfterFailed": Meaning(69, _R, "see what became of the target that it is `after`; it is converged behind that one"),
     "StackNotRunning": Meaning(69, _R, "start the stack, or set stack.with_deps to have compose start what is needed"),
     "RegistryUnavailable": Meaning(69, _R, "start the registry, or correct registry.host; nothing was changed"),
     "ListenFailed": Meaning(69, _R, "end what uses that address, or set http.listen to another one"),
@@ -75,14 +79,24 @@ MEANINGS: Mapping[str, Meaning] = {
     "SourceRewound": Meaning(77, _T, "push a commit that follows it; if it is meant, name it in source.git.accept"),
     "SourceRefused": Meaning(65, _T, "take it out of the repository, or out of the folder source.git.path"),
     "ShrinkGuard": Meaning(77, _T, "look at `controller diff`; if that is meant: --allow-shrink REVISION"),
+    "OwnedByOther": Meaning(
+        77,
+        _T,
+        "if this target moved or was renamed, or the other one is to give way: --take-over (of `reconcile`, `deploy`, "
+        "`resume`); else choose another config_dir and state_dir",
+    ),
     "Held": Meaning(77, _T, "change the source, or lift the hold with `controller resume --held`"),
     "Suspended": Meaning(77, _T, "lift it with `controller resume`"),
     "SecretsMissing": Meaning(77, _T, "set them in the environment or in the file given by --secret-env"),
     "PlanMoved": Meaning(77, _T, "make a new plan with `controller diff --out` and review it"),
     "NothingToRollBackTo": Meaning(77, _T, "`controller history` lists the revisions that were applied"),
     "ImageLost": Meaning(77, _T, "apply a new revision, or let a pass over that one's source build its images again"),
-    "HostPathUnknown": Meaning(78, _T, "set stack.config_dir_on_host to the engine's path or volume of CONFIG_DIR"),
-    "SettingsInvalid": Meaning(78, _T, "`controller manifest schema --of settings` prints every key"),
+    "HostPathUnknown": Meaning(
+        78, _T, "mount a volume or a folder at CONFIG_DIR, or set stack.config_dir_on_host to the engine's name of it"
+    ),
+    "SettingsInvalid": Meaning(
+        78, _T, "correct what is named; `controller manifest schema --of settings` prints every key"
+    ),
     "StateNewer": Meaning(78, _T, "use the newer controller that wrote this state; nothing was touched"),
     "ImageBuildFailed": Meaning(80, _R, "correct what the log above names; nothing was published"),
     "ImagePushFailed": Meaning(80, _R, "start the registry or log in to it; nothing was published"),
@@ -100,6 +114,16 @@ MEANINGS: Mapping[str, Meaning] = {
 }
 
 
+_WORST_FIRST = (BUG, 78, USAGE, 82, 73, 1, 81, 80, 65, 76, 77, 75, 69, DIFFERENCES, OK)
+"""Exit codes of targets, worst first: what no further try can change comes before what another one may. 69 is the last
+of the failures, because a target that waits for a failed one ends with it, and must not hide why that one failed."""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of several targets together, 0 for none; docs/exit-codes.md."""
+    return min(codes, key=_WORST_FIRST.index, default=OK)
+
+
 @dataclass(frozen=True, slots=True)
 class OfFunction:
     """How the image of one function failed: a sentence, and the end of its log in one line, "" without a log."""
@@ -112,10 +136,11 @@ class OfFunction:
 class ControllerError(Exception):
     """Something that ends a pass. `reason` is a key of `MEANINGS`; `problems` are places in files, if there are any;
     `retry_after_s` is how long the other side asked to be left alone, 0 for nothing; `functions` are those whose images
-    failed, each for itself."""
+    failed, each for itself; `root` is the folder that the files of `problems` stand in, "" when it is not known."""
 
     retry_after_s: float = 0.0
     functions: tuple[OfFunction, ...] = ()
+    root: str = ""
 
     def __init__(self, reason: str, message: str, found: tuple[problems.Problem, ...] = ()) -> None:
         super().__init__(message)

@@ -37,6 +37,16 @@ def require(config_dir: Path) -> None:
         raise errors.ControllerError("ConfigDirUnusable", f"{config_dir}: no such directory")
 
 
+def state_dir_in(config_dir: Path) -> Path:
+    """Where the record is when nobody says where: in CONFIG_DIR, where others may write too. A link in its place would
+    lead our writes elsewhere, and is refused (faults.md A6)."""
+    state_dir = config_dir / ".controller"
+    if os.path.islink(state_dir):  # also where nobody may look: that is told by whoever has to
+        text = f"{state_dir}: a link, which may lead anywhere; remove it, or set state_dir to where it leads"
+        raise errors.ControllerError("PathObstructed", text)
+    return state_dir
+
+
 def refuse_state_dir(state_dir: Path, config_dir: Path) -> None:
     """A state directory that can never be made is a typing error, and is told before anything is published."""
     if state_dir.is_dir():

@@ -41,6 +41,10 @@ def carry_out(
         blocked = report.of_blockers(decision)
         world.fail(worlds.Failure(decision.revision, blocked.reason, blocked.message, made=situation.made))
         return blocked
+    if situation.owning.claim is not None:
+        with world.finishing(complete=False):
+            world.claim(situation.owning.claim, situation.remembered)
+        failpoints.reach(failpoints.Step.CLAIMED)
     notes = tuple(str(notice) for notice in decision.notices)
     if not decision.actions or decision.outcome is outcomes.Outcome.DRIFT_LEFT_ALONE:
         told = _prepare(world, decision.actions, situation)

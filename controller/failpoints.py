@@ -25,6 +25,7 @@ class Step(StrEnum):
     PARSED = "parsed"
     IMAGES_SEEN = "images-seen"
     PLANNED = "planned"
+    CLAIMED = "claimed"
     ATTEMPTED = "attempted"
     BUILT = "built"
     PUSHED = "pushed"

@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Protocol
 
-from controller import docker, image_failures, retry, scratch, side_by_side
+from controller import docker, image_failures, progress, retry, scratch, side_by_side
 from core import dockerfile_seal, image_inputs, image_work, references
 
 PUSH_ATTEMPTS = 3
@@ -35,10 +35,6 @@ class Engine(Protocol):
         """Push a name."""
 
 
-def _silent(line: str) -> None:
-    del line
-
-
 @dataclass(frozen=True, slots=True)
 class Builder:
     """Everything that one pass needs for its images.
@@ -47,9 +43,8 @@ class Builder:
     with a function's context, and raises when that is not what the input's digest covers: the label would lie for
     ever. `rebuild` uses no cache. `scratch` is the target's own folder (`controller.scratch`). `in_registry` are the
     base references whose digest is one of the registry. `platform` is the one that the settings ask for; "" leaves it
-    to the engine, as anybody's build does. `told` hears a line as each one begins, from any thread, one at a time.
-    `check` is asked again and again in the calling thread, and raises when all of it should end. `end_children` and
-    `sleep` stand for the machine in tests.
+    to the engine, as anybody's build does. `check` is asked again and again in the calling thread, and raises when all
+    of it should end. `end_children` and `sleep` stand for the machine in tests.
     """
 
     engine: Engine
@@ -61,7 +56,6 @@ class Builder:
     rebuild: bool = False
     in_registry: Collection[str] = ()
     platform: str = ""
-    told: Callable[[str], None] = _silent
     end_children: Callable[[], None] = docker.terminate_children
     sleep: Callable[[float], None] = retry.sleep
     check: Callable[[], None] = side_by_side.go_on
@@ -93,13 +87,12 @@ class Builder:
     def _each(
         self, works: Sequence[image_work.Work], doing: str, act: Callable[[image_work.Work, threading.Event], None]
     ) -> list[image_failures.Failed]:
-        numbers, one_at_a_time = itertools.count(1), threading.Lock()
+        numbers = itertools.count(1)
 
         def task_of(work: image_work.Work) -> side_by_side.Task:
             def task(ending: threading.Event) -> None:
-                with one_at_a_time:
-                    self.told(f"{doing} {next(numbers)} of {len(works)}: {work.wanted.function}")
-                act(work, ending)
+                with progress.step(f"{doing} {next(numbers)} of {len(works)}: {work.wanted.function}"):
+                    act(work, ending)
 
             return task
 

@@ -4,13 +4,14 @@ Part of `controller.target`; composes the probes, the builder and the pure rules
 says what a Dockerfile starts from, `core.image_work` what has to be done.
 """
 
+import functools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller import errors, settings, side_by_side, translate, world
+from controller import docker_child, errors, settings, side_by_side, translate, world
 from core import (
     actions,
     desired,
@@ -121,9 +122,9 @@ class Images:
             raise errors.ControllerError("SettingsInvalid", sentence)
         sources = self._sources(found, wanted, base_tag)
         unclear = [replace(problem, file=one.file) for one in sources for problem in one.reading.problems]
-        untaggable = [problem for one in sources for problem in _untaggable(wanted, one.function, one.image)]
-        if unclear or untaggable:
-            raise _refusal(unclear, untaggable)
+        nameless = [problem for one in sources for problem in untaggable(wanted, one.function, one.image)]
+        if unclear or nameless:
+            raise refusal(unclear, nameless)
         return sources
 
     def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
@@ -230,6 +231,7 @@ class Images:
             scratch=scratch,
             in_registry=self._in_registry,
             check=self._check,
+            end_children=functools.partial(docker_child.terminate_children, self._configured.name),
             platform=self._configured.images.platform or "",
         )
 
@@ -254,7 +256,8 @@ def _unbuilt(why: str, functions: str) -> str:
     return f"{why}; to build: {functions} (--skip-images leaves that to somebody else)"
 
 
-def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[problems.Problem]:
+def untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[problems.Problem]:
+    """What keeps the image of a function from being built under the name that functions.yml gives it."""
     if "@" in image:
         key = items.ItemKey(items.Kind.FUNCTION, function)
         origin = wanted.provenance[key]
@@ -262,7 +265,7 @@ def _untaggable(wanted: desired.Desired, function: str, image: str) -> Iterator[
         yield problems.Problem(origin.file, origin.line, 1, f"functions.{function}.image", message)
 
 
-def _refusal(unclear: Sequence[problems.Problem], untaggable: Sequence[problems.Problem]) -> errors.ControllerError:
+def refusal(unclear: Sequence[problems.Problem], untaggable: Sequence[problems.Problem]) -> errors.ControllerError:
     """Everything that is wrong. The sentence has the first place: `status` and messages show no others."""
     found = (*unclear, *untaggable)
     what = "Dockerfiles" if unclear else "functions.yml"

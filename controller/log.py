@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import structlog
 
-from controller import docker_output, output, settings_sections
+from controller import colour, docker_output, output, settings_sections
 
 QUEUED = 1000
 """Lines that wait for a slow reader before further ones are dropped."""
@@ -71,7 +71,7 @@ class Log:
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 _safe,
-                _renderer(as_json=as_json, colours=self._stream.isatty()),
+                _renderer(as_json=as_json, colours=colour.is_wanted(self._stream)),
             ],
             wrapper_class=structlog.stdlib.BoundLogger,
         )

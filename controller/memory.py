@@ -116,6 +116,27 @@ class Memory:
                 )
             )
 
+    def claim(self, claim: record.Claim) -> None:
+        """CONFIG_DIR is this target's, or is about to be."""
+        with _failures():
+            self._state.record_claim(claim)
+
+    def note_away(
+        self,
+        before: record.Record,
+        away: errors.ControllerError | None,
+        said: Mapping[str, conditions.Statement],
+    ) -> None:
+        """No source answers any more, while the last good checkout serves and nothing else fails: one row of the
+        history each time that this begins. `before` is the record of then; the conditions stay as they are now."""
+        standing = before.conditions.get("SourceReady")
+        if away is None or (standing and (standing.status, standing.reason) == ("False", away.reason)):
+            return
+        with _failures():
+            now = self._state.load(with_items=False)
+            message = said["SourceReady"][2]
+            self._state.record_failure(remembered.Failure(now.attempted_revision, away.reason, message, now.conditions))
+
     def provisioned(self, resources_digest: str) -> None:
         """The provisioner ran: what it made true, or `core.provisioning.FAILED`."""
         with _failures():

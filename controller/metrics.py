@@ -2,18 +2,21 @@
 
 Stands beside the loop, the triggers, the webhook receiver and the notifier, which call it from their threads. Owns the
 names and the values that labels may have: only those of tables of ours, so that nothing which is written elsewhere can
-make a series (faults.md I3). No failure in here reaches who counts (faults.md P15).
+make a series (faults.md I3); a target is labelled with its configured name, and its series go when it goes. No failure
+in here reaches who counts (faults.md P15).
 """
 
 import functools
 import platform
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import ParamSpec
 
 import prometheus_client
-from prometheus_client import exposition, process_collector
+from prometheus_client import exposition, metrics_core, process_collector, registry
 
 import controller
 from controller import errors
@@ -53,94 +56,165 @@ def _harmless(counts: Callable[_Parameters, None]) -> Callable[_Parameters, None
     return counted
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The facts of a pass. `outcome` is a code of docs/reasons.md or docs/exit-codes.md; times are seconds."""
+
+    outcome: str
+    failed: bool = False
+    phases: Mapping[str, float] = field(default_factory=dict)
+    changed_to_published_s: float | None = None
+    images_built: int = 0
+    drift: bool = False
+
+
+class _Family:
+    """Makes metrics with our prefix in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = prometheus_client.CollectorRegistry()
+
+    def counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
+        return prometheus_client.Counter(f"artifact_controller_{name}", text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, *labels: str) -> prometheus_client.Gauge:
+        return prometheus_client.Gauge(f"artifact_controller_{name}", text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> prometheus_client.Histogram:
+        full_name = f"artifact_controller_{name}"
+        return prometheus_client.Histogram(full_name, text, labels, registry=self.registry, buckets=buckets)
+
+
 class Metrics:
-    """Of one process, in a registry of its own. Every method may be called from any thread and raises nothing."""
+    """Of one process, and of each of its targets. Every method may be called from any thread; those that count raise
+    nothing."""
 
     def __init__(self, now_s: Callable[[], float] = time.time) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # the library does not type it
-        self._registry = prometheus_client.CollectorRegistry()
         self._now_s = now_s
-        process_collector.ProcessCollector(registry=self._registry)
+        self._lock = threading.Lock()
+        self._targets: dict[str, OfTarget] = {}
+        family = _Family()
+        self._registry = family.registry
+        process_collector.ProcessCollector(registry=family.registry)
         versions = {"version": controller.__version__, "python": platform.python_version()}
-        self._gauge("build_info", "Always 1; the labels say what runs.", *versions).labels(**versions).set(1)
-        self._of_passes()
-        self._of_triggers()
-        self._of_others()
-
-    def _of_passes(self) -> None:
-        self._passes = self._counter("passes", "Passes, by their outcome or the reason of their failure.", "outcome")
-        self._results = self._counter("pass_results", "Passes, by whether they failed.", "result")
-        self._phases = self._histogram("phase_seconds", "How long a phase of a pass took.", _PHASE_BUCKETS, "phase")
-        self._last_pass = self._gauge("last_pass_timestamp_seconds", "When the last pass ended.")
-        self._last_success = self._gauge(
-            "last_success_timestamp_seconds", "When a pass last ended without failure; 0 before the first."
-        )
-        self._reaction = self._histogram(
-            "changed_to_published_seconds", "From the first word of new content to its publication.", _REACTION_BUCKETS
-        )
-        self._drift = self._counter("drifted_passes", "Passes that found CONFIG_DIR or an image changed by others.")
-        self._images = self._counter("images_built", "Images built.")
-        self._provisioner = self._counter("provisioner_runs", "Runs of the provisioner.", "result")
-        self._conditions = self._gauge("condition", "1 for the status that a condition has.", "type", "status")
-        self._suspended = self._gauge("suspended", "1 while the target is suspended.")
-        for result in RESULTS:
-            self._results.labels(result)
-            self._provisioner.labels(result)
-
-    def _of_triggers(self) -> None:
-        self._fetches = self._counter("source_fetches", "Readings of the source.", "source", "result")
-        self._fetch_s = self._histogram(
-            "source_fetch_seconds", "How long a reading of the source took.", _FETCH_BUCKETS, "source"
-        )
-        self._events = self._counter("watch_events", "File events that asked for a look.")
-        self._watch_errors = self._counter("watch_errors", "Failures of the listening to file events.")
-        self._missed = self._counter("watch_missed", "Changes that a look found and no event had told of.")
-        self._watching = self._gauge("watching", "1 for the way in which file events are heard of.", "mode")
-        for mode in MODES:
-            self._watching.labels(mode)
-
-    def _of_others(self) -> None:
-        self._webhooks = self._counter("webhook_deliveries", "Webhook deliveries, by what they came to.", "result")
-        self._notifications = self._counter("notifications", "Notifications, by what became of them.", "result")
+        family.gauge("build_info", "Always 1; the labels say what runs.", *versions).labels(**versions).set(1)
+        self._webhooks = family.counter("webhook_deliveries", "Webhook deliveries, by what they came to.", "result")
+        self._notifications = family.counter("notifications", "Notifications, by what became of them.", "result")
         for result in DELIVERIES:
             self._webhooks.labels(result)
         for result in NOTIFICATIONS:
             self._notifications.labels(result)
+        family.registry.register(_Targets(self._of_targets))
 
-    def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
-        return prometheus_client.Counter(f"artifact_controller_{name}", text, labels, registry=self._registry)
+    def of(self, target: str) -> "OfTarget":
+        """What is counted of one target; the same for the same name."""
+        with self._lock:
+            return self._targets.setdefault(target, OfTarget(self._now_s))
 
-    def _gauge(self, name: str, text: str, *labels: str) -> prometheus_client.Gauge:
-        return prometheus_client.Gauge(f"artifact_controller_{name}", text, labels, registry=self._registry)
+    def keep(self, targets: Collection[str]) -> None:
+        """Forget every target that is not among these."""
+        with self._lock:
+            self._targets = {name: one for name, one in self._targets.items() if name in targets}
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> prometheus_client.Histogram:
-        full_name = f"artifact_controller_{name}"
-        return prometheus_client.Histogram(full_name, text, labels, registry=self._registry, buckets=buckets)
+    def _of_targets(self) -> Mapping[str, prometheus_client.CollectorRegistry]:
+        with self._lock:
+            return {name: one.registry for name, one in self._targets.items()}
 
     @_harmless
-    def pass_ended(  # noqa: PLR0913 - the facts of a pass, by name
-        self,
-        *,
-        outcome: str,
-        failed: bool,
-        phases: Mapping[str, float],
-        changed_to_published_s: float | None,
-        images_built: int,
-        drift: bool,
-    ) -> None:
-        """A pass is over. `outcome` is a code of docs/reasons.md or docs/exit-codes.md; times are seconds."""
+    def webhook(self, result: str) -> None:
+        """A webhook delivery came to this."""
+        self._webhooks.labels(_one_of(DELIVERIES, result)).inc()
+
+    @_harmless
+    def notification(self, result: str) -> None:
+        """A notification came to this."""
+        self._notifications.labels(_one_of(NOTIFICATIONS, result)).inc()
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format 0.0.4."""
+        return exposition.generate_latest(self._registry)
+
+    def families(self) -> Mapping[str, str]:
+        """The type of each metric by its name, as docs/metrics.md lists them."""
+        return {_full_name(family.name, family.type): family.type for family in self._registry.collect()}
+
+
+class _Targets(registry.Collector):
+    """The metrics of all targets as one: each sample says whose it is."""
+
+    def __init__(self, registries: Callable[[], Mapping[str, prometheus_client.CollectorRegistry]]) -> None:
+        self._registries = registries
+
+    def collect(self) -> Iterable[metrics_core.Metric]:
+        """Family by family."""
+        merged: dict[str, metrics_core.Metric] = {}
+        for name, kept in self._registries().items():
+            for family in kept.collect():
+                one = merged.setdefault(
+                    family.name, metrics_core.Metric(family.name, family.documentation, family.type)
+                )
+                one.samples += [sample._replace(labels={**sample.labels, "target": name}) for sample in family.samples]
+        return merged.values()
+
+
+class OfTarget:
+    """What is counted of one target. Every method may be called from any thread and raises nothing."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        family = _Family()
+        self.registry = family.registry
+        self._of_passes(family)
+        self._of_triggers(family)
+
+    def _of_passes(self, family: _Family) -> None:
+        self._passes = family.counter("passes", "Passes, by their outcome or the reason of their failure.", "outcome")
+        self._results = family.counter("pass_results", "Passes, by whether they failed.", "result")
+        self._phases = family.histogram("phase_seconds", "How long a phase of a pass took.", _PHASE_BUCKETS, "phase")
+        self._last_pass = family.gauge("last_pass_timestamp_seconds", "When the last pass ended.")
+        self._last_success = family.gauge(
+            "last_success_timestamp_seconds", "When a pass last ended without failure; 0 before the first."
+        )
+        self._reaction = family.histogram(
+            "changed_to_published_seconds", "From the first word of new content to its publication.", _REACTION_BUCKETS
+        )
+        self._drift = family.counter("drifted_passes", "Passes that found CONFIG_DIR or an image changed by others.")
+        self._images = family.counter("images_built", "Images built.")
+        self._provisioner = family.counter("provisioner_runs", "Runs of the provisioner.", "result")
+        self._conditions = family.gauge("condition", "1 for the status that a condition has.", "type", "status")
+        self._suspended = family.gauge("suspended", "1 while the target is suspended.")
+        for result in RESULTS:
+            self._results.labels(result)
+            self._provisioner.labels(result)
+
+    def _of_triggers(self, family: _Family) -> None:
+        self._fetches = family.counter("source_fetches", "Readings of the source.", "source", "result")
+        self._fetch_s = family.histogram(
+            "source_fetch_seconds", "How long a reading of the source took.", _FETCH_BUCKETS, "source"
+        )
+        self._events = family.counter("watch_events", "File events that asked for a look.")
+        self._watch_errors = family.counter("watch_errors", "Failures of the listening to file events.")
+        self._missed = family.counter("watch_missed", "Changes that a look found and no event had told of.")
+        self._watching = family.gauge("watching", "1 for the way in which file events are heard of.", "mode")
+        for mode in MODES:
+            self._watching.labels(mode)
+
+    @_harmless
+    def pass_ended(self, ended: Pass) -> None:
+        """A pass is over."""
         now_s = self._now_s()
-        self._passes.labels(outcome if outcome in OUTCOMES else OTHER).inc()
-        self._results.labels(_result(not failed)).inc()
+        self._passes.labels(ended.outcome if ended.outcome in OUTCOMES else OTHER).inc()
+        self._results.labels(_result(not ended.failed)).inc()
         self._last_pass.set(now_s)
-        if not failed:
+        if not ended.failed:
             self._last_success.set(now_s)
-        if drift:
+        if ended.drift:
             self._drift.inc()
-        self._images.inc(images_built)
-        if changed_to_published_s is not None:
-            self._reaction.observe(changed_to_published_s)
-        for name, seconds in phases.items():
+        self._images.inc(ended.images_built)
+        if ended.changed_to_published_s is not None:
+            self._reaction.observe(ended.changed_to_published_s)
+        for name, seconds in ended.phases.items():
             self._phases.labels(_one_of(PHASES, name)).observe(seconds)
 
     @_harmless
@@ -183,27 +257,9 @@ class Metrics:
             self._watching.labels(one).set(one == mode)
 
     @_harmless
-    def webhook(self, result: str) -> None:
-        """A webhook delivery came to this."""
-        self._webhooks.labels(_one_of(DELIVERIES, result)).inc()
-
-    @_harmless
-    def notification(self, result: str) -> None:
-        """A notification came to this."""
-        self._notifications.labels(_one_of(NOTIFICATIONS, result)).inc()
-
-    @_harmless
     def suspended(self, suspended: bool) -> None:
         """Whether the target is suspended."""
         self._suspended.set(suspended)
-
-    def text(self) -> bytes:
-        """Everything, in Prometheus' text format 0.0.4."""
-        return exposition.generate_latest(self._registry)
-
-    def families(self) -> Mapping[str, str]:
-        """The type of each metric by its name, as docs/metrics.md lists them."""
-        return {_full_name(family.name, family.type): family.type for family in self._registry.collect()}
 
 
 def _full_name(name: str, kind: str) -> str:

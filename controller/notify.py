@@ -29,7 +29,7 @@ PAUSE_S = 1.0
 """Before the second try, in seconds."""
 
 _ENDING_S = 2.0
-_SAME = ("reason", "message", "revision")
+_SAME = ("target", "reason", "message", "revision")
 """What makes a message another one. Times, numbers of runs and durations do not."""
 _LARGEST_ANSWER = 64 << 10
 

@@ -1,18 +1,20 @@
 """Printing: results to stdout, diagnostics to stderr, text for people or one JSON document for programs.
 
-Owns two promises (faults.md K2, K3): nothing printed holds a control character that a terminal would obey, and a
-reader that went away never turns a finished pass into a failure. Decides nothing about content.
+Owns two promises (faults.md K2, K3): nothing printed holds a control character that a terminal would obey, or a command
+that GitHub's runner would, and a reader that went away never turns a finished pass into a failure. Decides nothing
+about content.
 """
 
 import json
 import os
 import sys
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
 from controller import errors
+from controller.outputs import choice
 from core import problems
 
 LONGEST_LINE = 2000
@@ -37,6 +39,18 @@ def _escaped(char: str) -> str:
     return f"\\x{number:02x}" if number < 256 else f"\\u{number:04x}"
 
 
+def _shown(line: str) -> str:
+    """A line for people. The runner of GitHub obeys what begins with ``::``, and ``##[`` anywhere, in all that a step
+    prints: such words of a source stay words."""
+    cleaned = clean(line)
+    if not choice.under_github():
+        return cleaned
+    start = len(cleaned) - len(cleaned.lstrip())
+    if cleaned.startswith("::", start):
+        cleaned = f"{cleaned[:start]}\\x3a{cleaned[start + 1 :]}"
+    return cleaned.replace("##[", "#\\x23[")
+
+
 def failure_lines(
     reason: str, message: str, found: Iterable[problems.Problem] = (), *, above: Iterable[str] = ()
 ) -> list[str]:
@@ -47,6 +61,30 @@ def failure_lines(
         f"failed ({reason}): {message}",
         f"hint: {errors.MEANINGS[reason].hint}",
     ]
+
+
+def show_error(error: errors.ControllerError, printer: "Printer") -> None:
+    """An error as people read it (every place, then the sentence, then the way out), and as programs do."""
+    if printer.as_json:
+        printer.result("error", error_payload(error), ())
+    printer.failure(failure_lines(error.reason, error.message, error.problems))
+
+
+def error_payload(error: errors.ControllerError) -> dict[str, Any]:
+    """An error as programs read it: `error/v1` of docs/json.md."""
+    return {
+        "failed": True,
+        "reason": error.reason,
+        "message": error.message,
+        "exit_code": error.meaning.exit_code,
+        "hint": error.meaning.hint,
+        "problems": [problem_payload(problem) for problem in error.problems],
+    }
+
+
+def document(schema: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """A result for programs, tagged with its versioned schema."""
+    return {"schema": f"artifact-controller/{schema}/v1", **payload}
 
 
 def problem_payload(problem: problems.Problem) -> dict[str, Any]:
@@ -63,27 +101,44 @@ def problem_payload(problem: problems.Problem) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Printer:
-    """Where a command's words go. `as_json` prints the payload instead of the lines; `quiet` drops the diagnostics."""
+    """Where a command's words go. `as_json` prints the payload instead of the lines; `quiet` drops the diagnostics;
+    `aside` leaves stdout to a document of another form, so that results are diagnostics too."""
 
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
+    aside: bool = False
 
-    def result(self, schema: str, payload: Mapping[str, Any], lines: Iterable[str]) -> None:
-        """The command's result: `payload` as one line of JSON, tagged with its versioned schema, or `lines`."""
+    def result(
+        self,
+        schema: str,
+        payload: Mapping[str, Any],
+        lines: Iterable[str],
+        *,
+        paint: Callable[[str], str] = str,
+    ) -> None:
+        """The command's result: `payload` as one line of JSON, tagged with its versioned schema, or `lines`, each of
+        them painted once it is clean."""
         if self.as_json:
-            _write(sys.stdout, [json.dumps({"schema": f"artifact-controller/{schema}/v1", **payload})])
+            line = json.dumps(document(schema, payload))
+            _write(sys.stdout, [line.replace("##[", "#\\u0023[") if choice.under_github() else line])
+        elif self.aside:
+            self.diagnostics(lines)
         else:
-            _write(sys.stdout, [clean(line) for line in lines])
+            _write(sys.stdout, [paint(_shown(line)) for line in lines])
 
     def failure(self, lines: Iterable[str]) -> None:
         """Why the command failed: told even to those who asked for quiet."""
-        _write(sys.stderr, [clean(line) for line in lines])
+        _write(sys.stderr, [_shown(line) for line in lines])
 
     def diagnostics(self, lines: Iterable[str]) -> None:
         """What a person should know besides the result."""
         if not self.quiet:
-            _write(sys.stderr, [clean(line) for line in lines])
+            _write(sys.stderr, [_shown(line) for line in lines])
+
+    def machine(self, lines: Iterable[str]) -> None:
+        """Lines of `controller.outputs`, which knows who reads them and has made them safe for that reader."""
+        _write(sys.stdout, list(lines))
 
 
 def _write(stream: TextIO, lines: list[str]) -> None:
@@ -91,13 +146,13 @@ def _write(stream: TextIO, lines: list[str]) -> None:
         stream.write("".join(f"{line}\n" for line in lines))
         stream.flush()
     except BrokenPipeError:
-        _silence(stream)
+        silence(stream)
     except OSError:
         # A full disk or a closed descriptor behind stdout: the work is done and recorded, only its words are lost.
-        _silence(stream)
+        silence(stream)
 
 
-def _silence(stream: TextIO) -> None:
+def silence(stream: TextIO) -> None:
     """Let the interpreter's own flush at exit find a stream that takes everything."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())

@@ -5,11 +5,12 @@ those that are only in the engine (faults.md H10). Of the live one: those that s
 Needs no source, decides nothing (`core.pinned` does), builds nothing.
 """
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller import errors, settings, world
+from controller import docker_child, errors, settings, world
 from core import actions, desired, image_inputs, items, observed, pinned, policy, record, references
 from manifests import pinning
 
@@ -94,6 +95,7 @@ class PinnedImages:
             revision="",
             scratch=scratch,
             parallel=self._configured.images.parallel,
+            end_children=functools.partial(docker_child.terminate_children, self._configured.name),
         )
         builder.push(action.works)
 

@@ -21,13 +21,23 @@ _BARE_VALUES = frozenset({items.Kind.DEFAULT_ENVIRONMENT, items.Kind.DEFAULT})
 def lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
     """The plan as text: one line a change, its fields below, then blockers and the summary."""
     changes = decision.comparison.changes
-    shown = changes if everything else changes[:MOST_LINES]
-    for change in shown:
-        yield _headline(change)
-        for field in fields(change):
-            yield f"      {_field_line(field)}"
-    if len(shown) < len(changes):
-        yield f"  … and {len(changes) - len(shown)} more (-v shows all)"
+    for change in changes if everything else changes[:MOST_LINES]:
+        yield from change_lines(change)
+    yield from closing_lines(decision, everything=everything)
+
+
+def change_lines(change: diff.Change) -> Iterator[str]:
+    """One change, with its fields below."""
+    yield _headline(change)
+    for field in fields(change):
+        yield f"      {_field_line(field)}"
+
+
+def closing_lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
+    """What comes after the changes: how many were left out, images, provisioner, blockers, and the summary."""
+    left_out = 0 if everything else len(decision.comparison.changes) - MOST_LINES
+    if left_out > 0:
+        yield f"  … and {left_out} more (-v shows all)"
     for work in decision.images:
         yield _image_line(work)
     if decision.provision is not None:
@@ -38,7 +48,11 @@ def lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
 
 
 def summary(decision: plan.Plan) -> str:
-    """``Plan: 2 to add, 1 to change, 0 to remove``, or that there is nothing to do, with the reason."""
+    """``Plan: 2 to add, 1 to change, 0 to remove · 3 images to build · provisioner will run``.
+
+    An image that is only pushed is told beside those that are built, and pushed too. The outcome stands there where
+    nothing before it says what a pass would do, or why nothing.
+    """
     counted = Counter(change.operation for change in decision.comparison.changes)
     drifted = sum(change.cause is diff.Cause.DRIFT for change in decision.comparison.changes)
     text = (
@@ -47,14 +61,17 @@ def summary(decision: plan.Plan) -> str:
     )
     if drifted:
         text += f" ({drifted} drifted)"
-    built = sum(work.need is image_work.Need.BUILD for work in decision.images)
-    if decision.images:
-        text += f" · {built} image{'' if built == 1 else 's'} to build, {len(decision.images)} to push"
+    for verb, need in (("build", image_work.Need.BUILD), ("push", image_work.Need.PUSH)):
+        if count := sum(work.need is need for work in decision.images):
+            text += f" · {count} image{'' if count == 1 else 's'} to {verb}"
     if decision.provision is not None:
         text += " · provisioner will run"
     if decision.blockers:
         return f"{text} · blocked: {', '.join(dict.fromkeys(blocker.reason for blocker in decision.blockers))}"
-    return f"{text} · {decision.outcome}" + ("" if decision.actions else ": nothing to do")
+    if not decision.actions:
+        return f"{text} · {decision.outcome}: nothing to do"
+    told = decision.comparison.changes or decision.images or decision.provision
+    return text if told else f"{text} · {decision.outcome}"
 
 
 def _image_line(work: image_work.Work) -> str:
@@ -118,7 +135,8 @@ def _headline(change: diff.Change) -> str:
     where = ""
     if change.provenance is not None:
         place = f":{change.provenance.line}" if change.provenance.line else ""
-        where = f"  [{change.provenance.entry} {change.provenance.file}{place}]"
+        where = f"{change.provenance.entry} {change.provenance.file}{place}".rstrip()
+        where = f"  [{where}]"
         if change.provenance.overrides:
             where += f" over {', '.join(change.provenance.overrides)}"
     kind, name = change.key

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from controller import errors, failpoints
 from controller import world as worlds
-from core import desired, digest, guards, image_work, observed, plan, policy, record, stack
+from core import desired, digest, guards, image_work, observed, ownership, plan, policy, record, stack
 from core import situation as situations
 from manifests import pinning
 
@@ -27,15 +27,19 @@ def sight(world: worlds.World, request: worlds.Request, look: observed.Observed)
     try:
         running = world.probe(fetched, images=not request.allowed.skip_images)
     except errors.ControllerError:
-        _tell_a_stop(world, fetched.revision)
+        _tell_a_stop(world, request, fetched)
         raise
     failpoints.reach(failpoints.Step.PROBED)
     return Sight(fetched, look, running, world.provisions_where())
 
 
-def _tell_a_stop(world: worlds.World, revision: str) -> None:
-    """A pass that a person has stopped needs nothing of the stack: it says so, whatever the engine does."""
-    for stop in guards.stops(world.remember(with_items=False), revision):
+def _tell_a_stop(world: worlds.World, request: worlds.Request, fetched: worlds.Fetched) -> None:
+    """A pass that somebody has stopped needs nothing of the stack: it says so, whatever the engine does."""
+    remembered = world.remember(with_items=False)
+    owning = world.owning(request.asked(fetched.project), remembered)
+    if owning.refusal:
+        raise errors.ControllerError("OwnedByOther", owning.refusal) from None
+    for stop in guards.stops(remembered, fetched.revision):
         raise errors.ControllerError(stop.reason, stop.message) from None
 
 
@@ -55,6 +59,7 @@ def in_sync(world: worlds.World, request: worlds.Request, seen: Sight, remembere
         request.saved is None
         and not request.allowed.rebuild
         and not always
+        and world.owning(request.asked(seen.fetched.project), remembered) == ownership.OURS
         and plan.unchanged(seen.look, remembered, pass_digest(seen, request, remembered), mode=request.rules.publish)
         and (request.allowed.skip_images or world.images_unmoved(remembered))
     )
@@ -118,6 +123,7 @@ def decide(
         skipped=built.skipped,
         provisioner=world.provisions(),
         provisions_where=seen.provisions_where,
+        owning=world.owning(request.asked(seen.fetched.project), remembered),
         now_s=world.now().timestamp(),
     )
 
@@ -168,6 +174,7 @@ def decide_rollback(
         made=made,
         provisioner=world.provisions(),
         provisions_where=probed.provisions_where,
+        owning=world.owning(ownership.Asked(ownership.Manner.STEERS), remembered),
     )
 
 
@@ -178,7 +185,9 @@ def _as_wanted(target: record.AppliedSet) -> desired.Desired:
         revision=target.revision,
         items={part.item.key: part.item for part in owned},
         provenance={
-            part.item.key: desired.Provenance(part.entry or "", f"revision {digest.short(target.revision)}", 0)
+            part.item.key: desired.Provenance(part.entry or "", part.file, part.item.line)
+            if part.file
+            else desired.Provenance(part.entry or "", f"revision {digest.short(target.revision)}", 0)
             for part in owned
         },
     )

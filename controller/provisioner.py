@@ -21,7 +21,8 @@ from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from controller import clock, docker, errors, settings_sections
+from controller import clock, docker, errors, inside, own_container, settings_sections
+from core import own_container as containers
 from core import problems, provisioning
 
 LAST_LINES = 20
@@ -50,7 +51,8 @@ class Provisioner:
     """The provisioner of one target. Nothing runs before `run`.
 
     `config_dir` is CONFIG_DIR as it is seen here; None leaves CONFIG_DIR to the environment and the env file of
-    compose. `deadline_s` bounds the wait for a container that is there already; our own is bounded by the engine's.
+    compose. `here` are the traces of the container that this process runs in. `deadline_s` bounds the wait for a
+    container that is there already; our own is bounded by the engine's.
     """
 
     engine: docker.Engine
@@ -60,6 +62,7 @@ class Provisioner:
     config_dir: Path | None
     in_container: bool
     deadline_s: float
+    here: containers.Traces = containers.NOWHERE
     machine: clock.Clock = clock.Clock()
 
     def run(self, resources_digest: str, run_id: str) -> Ran:
@@ -70,23 +73,26 @@ class Provisioner:
         with the last lines. Nothing of ours runs any more after a failure; after `errors.Interrupted` it may, and the
         next run waits for it (faults.md P8, H1).
         """
-        environment = self._ready()
         labels = {
             provisioning.LABEL_RUN: run_id,
             provisioning.LABEL_RESOURCES: resources_digest,
             provisioning.LABEL_TARGET: self.project,
         }
-        return _Run(self, self._of_compose(environment, labels)).ended()
+        return _Run(self, self._ready(labels)[0]).ended()
 
     def require_service(self) -> tuple[str, ...]:
-        """The services of the project, with that of the provisioner among them. Asked before anything is built or
-        published for a run. Raises what would keep one from starting: ``HostPathUnknown``, ``DockerUnavailable``, and
-        ``SettingsInvalid`` when compose cannot read its files or they have no such service."""
-        wanted = self._of_compose(self._ready(), {})
+        """The services of the project, with that of the provisioner among them and without that of this very
+        controller. Asked before anything is built or published for a run. Raises what would keep one from starting, or
+        let it do harm: ``HostPathUnknown``, ``DockerUnavailable``, and ``SettingsInvalid`` when compose cannot read its
+        files, they have no such service, or a run from in here would go wrong (`controller.inside`)."""
+        wanted, within = self._ready({})
         try:
             found = self.engine.services(wanted, profile=wanted.profile)
+            every = wanted.profile
             if wanted.service not in found:  # to be named is enough for a service of any profile
-                found = self.engine.services(wanted, profile="*")
+                every = "*"
+                found = self.engine.services(wanted, profile=every)
+            defined = self.engine.definition(wanted, profile=every) if within and wanted.service in found else None
         except docker.CommandFailed as refused:
             said = refused.tail[-1] if refused.tail else f"exit code {refused.exit_code}"
             text = f"stack: compose cannot read project {self.project}: {said}"
@@ -95,13 +101,24 @@ class Provisioner:
             there = ", ".join(found) or "none at all"
             text = f"stack.provisioner: project {self.project} has no service {wanted.service}; there are: {there}"
             raise errors.ControllerError("SettingsInvalid", text)
+        if within and defined:
+            within.require(defined, wanted)
+            return within.others(found, self.project)
         return found
 
-    def _ready(self) -> Mapping[str, str]:
-        """What compose is told of CONFIG_DIR; the pieces that a run needs are there."""
-        environment = self._environment()
+    def _ready(self, labels: Mapping[str, str]) -> tuple[docker.ServiceRun, inside.Inside | None]:
+        """The run as compose is told of it, and what is known of our own container; the pieces that a run needs are
+        there."""
+        if not (self.in_container and self.here.ids):
+            wanted = self._of_compose(self._environment(), labels)
+            self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
+            return wanted, None
         self.engine.preflight((docker.Piece.ENGINE, docker.Piece.COMPOSE))
-        return environment
+        own = own_container.found(self.engine, self.here)
+        if own is None:
+            return self._of_compose(self._environment(), labels), None
+        within = inside.Inside(self.engine, self.configured, own, self.config_dir)
+        return self._of_compose(within.environment(self._of_compose({}, labels)), labels), within
 
     def _of_compose(self, environment: Mapping[str, str], labels: Mapping[str, str]) -> docker.ServiceRun:
         return docker.ServiceRun(
@@ -124,7 +141,8 @@ class Provisioner:
         if self.config_dir is None:
             return {}
         if self.in_container:
-            raise _host_path_unknown("the controller runs in a container")
+            there = f"the engine ({self.engine.address})"
+            raise _host_path_unknown(f"the controller runs in a container that {there} does not have")
         if self.engine.remote:
             raise _host_path_unknown(f"the engine ({self.engine.address}) is on another host")
         return {"CONFIG_DIR": str(self.config_dir.absolute())}

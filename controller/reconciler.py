@@ -23,7 +23,7 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
             revision = seen.fetched.revision
             if planning.in_sync(world, request, seen, remembered):
                 world.note_conditions(remembered)
-                return report.in_sync(remembered, look)
+                return _told(report.in_sync(remembered, look), seen)
             situation = planning.decide(world, request, seen)
             decision = plan.make(situation)
             planning.refuse_moved_plan(request, decision)
@@ -33,11 +33,19 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
                 made = executor.make_images(world, decision, situation)
                 situation = planning.decide(world, request, seen, made=made)
                 decision = plan.make(situation)
-            return executor.carry_out(world, decision, situation)
+            return _told(executor.carry_out(world, decision, situation), seen)
     except errors.ControllerError as error:
         return executor.failed(world, error, revision, made=made)
 
 
 def plan_once(world: worlds.World, request: worlds.Request) -> plan.Plan:
-    """What `reconcile_once` would do, without lock and without writing anything. Raises `ControllerError`."""
-    return plan.make(planning.decide(world, request, planning.sight(world, request, world.look())))
+    """What `reconcile_once` would do, without lock and without writing anything. Raises `ControllerError`, also when
+    only the last good checkout can be had: that says nothing of what the source asks for."""
+    seen = planning.sight(world, request, world.look())
+    if seen.fetched.away is not None:
+        raise seen.fetched.away
+    return plan.make(planning.decide(world, request, seen))
+
+
+def _told(ended: report.Report, seen: planning.Sight) -> report.Report:
+    return report.of_source(ended, away=seen.fetched.away, notes=seen.fetched.notes)

@@ -194,6 +194,11 @@ def after_look(
     return replace(stored, facts=replace(facts, commit=commit, ref=ref) if commit else facts)
 
 
+def after_claim(stored: Stored, claim: record.Claim) -> Stored:
+    """CONFIG_DIR is this target's."""
+    return replace(stored, facts=replace(stored.facts, claim=claim))
+
+
 def after_hold(stored: Stored, hold: record.Hold) -> Stored:
     """One more revision must not be applied; the newer reason counts."""
     return replace(stored, facts=replace(stored.facts, holds=_merged(stored.facts.holds, (hold,))))

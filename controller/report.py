@@ -80,6 +80,15 @@ def not_recorded(finished: Report) -> Report:
     return replace(finished, reason="AppliedNotRecorded", message=f"applied, not recorded: {finished.message}")
 
 
+def of_source(ended: Report, *, away: errors.ControllerError | None, notes: tuple[str, ...]) -> Report:
+    """The same report with what there is to say of the source. A pass that went well with the last good checkout has
+    failed nevertheless: no source answers, and whoever asked must see that."""
+    if away is None or ended.failed:
+        return replace(ended, notes=(*ended.notes, *notes)) if notes else ended
+    words = f"{away.message}; with the last good checkout: {ended.message}"
+    return replace(ended, reason=away.reason, message=words, retry_after_s=away.retry_after_s)
+
+
 def in_sync(remembered: record.Record, look: observed.Observed) -> Report:
     """The report of a pass that found nothing to do without reading anything."""
     applied = remembered.applied

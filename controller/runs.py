@@ -9,7 +9,7 @@ import collections
 import itertools
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -34,6 +34,8 @@ class Cause(StrEnum):
     WEBHOOK = "webhook"
     SIGNAL = "signal"
     SETTINGS = "settings"
+    AFTER = "after"
+    SHARED = "shared"
 
 
 class State(StrEnum):
@@ -57,28 +59,51 @@ class Run:
     outcome: Outcome = field(default_factory=dict)
 
 
-class Runs:
-    """The waiting run, the running one, and the last that ended. Every method may be called from any thread."""
+def _nobody() -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, machine: clock.Clock = clock.Clock()) -> None:
+
+class Runs:
+    """The waiting run, the running one, and the last that ended, of one target. Every method may be called from any
+    thread. `moved` is called, by whoever did it, after `busy` may have become another."""
+
+    def __init__(self, machine: clock.Clock = clock.Clock(), moved: Callable[[], object] = _nobody) -> None:
         self._clock = machine
+        self._moved = moved
+        self._running = False
         self._changed = threading.Condition()
         self._waiting: Run | None = None
         self._known: collections.OrderedDict[str, Run] = collections.OrderedDict()
         self._numbers = itertools.count(1)
         self._series = secrets.token_hex(4)
         self._requests = 0
+        self._asked_s = float("-inf")
         self._ended = 0
 
     def request(self, cause: Cause) -> str:
         """Ask for a look; the id of the run that will answer."""
         with self._changed:
             self._requests += 1
+            if cause is not Cause.SHARED:
+                self._asked_s = self._clock.monotonic_s()
             waiting = self._waiting or self._new()
             waiting = replace(waiting, causes=waiting.causes | {cause})
             self._waiting = self._known[waiting.id] = waiting
             self._changed.notify_all()
-            return waiting.id
+        self._moved()
+        return waiting.id
+
+    @property
+    def busy(self) -> bool:
+        """Whether a run is under way, or asked for and not begun."""
+        with self._changed:
+            return self._running or self._waiting is not None
+
+    @property
+    def asked_s(self) -> float:
+        """The monotonic time at which somebody asked last who knew nothing yet: what another target of the same remote
+        saw is news, and no question."""
+        return self._asked_s
 
     @property
     def requests(self) -> int:
@@ -102,13 +127,16 @@ class Runs:
         with self._changed:
             run = self._waiting or self._new()
             run = replace(run, state=State.RUNNING, causes=run.causes or frozenset({cause}))
-            self._waiting = None
+            self._waiting, self._running = None, True
             self._known[run.id] = run
+        self._moved()
         try:
             yield run
         finally:
             if self._known[run.id].state is not State.ENDED:
                 self.end(run, {})
+            self._running = False
+            self._moved()
 
     def end(self, run: Run, outcome: Outcome) -> None:
         """Say what became of a run."""

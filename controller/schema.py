@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from controller import settings
+from controller import targets
 from core import models
 
 
 def documents() -> dict[str, dict[str, Any]]:
     """Every published schema by file name."""
-    return {"artifact.schema.json": models.manifest_schema(), "controller.schema.json": settings.json_schema()}
+    return {"artifact.schema.json": models.manifest_schema(), "controller.schema.json": targets.json_schema()}
 
 
 def text(document: dict[str, Any]) -> str:

@@ -1,40 +1,26 @@
 """Settings: flags over environment over `controller.yml` over defaults (design.md section 9).
 
-Owns the shape of `controller.yml`, its JSON Schema, and the errors of a wrong one. Nobody else reads the environment
-for settings. Only settings that do something exist; an unknown key is an error that names the nearest one. A relative
-path in `controller.yml` begins at the folder of that file; one in a flag or a variable begins where the command runs.
+Owns the shape of `controller.yml` for one target, and the errors of a wrong one; `controller.targets` makes several of
+one file. Nobody else reads the environment for settings. Only settings that do something exist; an unknown key is an
+error that names the nearest one. A relative path in `controller.yml` begins at the folder of that file; one in a flag
+or a variable begins where the command runs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydantic
 import pydantic_settings
 
-from controller import errors, settings_environment, settings_errors, settings_sections
+from controller import settings_document, settings_environment, settings_errors, settings_sections
 from core import problems
-from manifests import yaml_text
 
-_PATHS = (
-    ("source", "directory", "path"),
-    ("source", "git", "password_file"),
-    ("source", "git", "ca_file"),
-    ("source", "git", "ssh_key_file"),
-    ("source", "git", "known_hosts_file"),
-    ("source", "git", "verify", "allowed_signers_file"),
-    ("source", "git", "verify", "keyring_file"),
-    ("http", "webhook_secret_file"),
-    ("notify", "url_file"),
-    ("config_dir",),
-    ("state_dir",),
-    ("secrets", "env_file"),
-    ("stack", "compose_files"),
-    ("stack", "env_file"),
-    ("stack", "project_directory"),
-)
-"""Settings that are paths of this machine, or lists of them."""
+OF_PROCESS = ("name", "drain", "http", "log", "notify")
+"""Settings of a controller and not of one of its `targets`; the name of a target is its key there."""
+
+AMONG_SEVERAL = frozenset({("after",), ("source", "takes_over")})
+"""Settings of one of several `targets`, or of several sources, that mean nothing where there is one."""
 
 
 class Settings(pydantic_settings.BaseSettings):
@@ -50,8 +36,10 @@ class Settings(pydantic_settings.BaseSettings):
         title="controller.yml",
     )
 
-    name: settings_sections.Name = "default"
-    source: settings_sections.Source = settings_sections.Source()
+    name: settings_sections.Name = pydantic.Field(
+        default="default", description="how logs and metrics call this target"
+    )
+    source: settings_sections.Sources = settings_sections.Sources()
     manifest: settings_sections.Manifest = settings_sections.Manifest()
     config_dir: settings_sections.Place | None = pydantic.Field(
         default=None, description="CONFIG_DIR; a relative path begins at the folder of controller.yml"
@@ -59,6 +47,9 @@ class Settings(pydantic_settings.BaseSettings):
     state_dir: settings_sections.Place | None = pydantic.Field(
         default=None,
         description="default CONFIG_DIR/.controller; a relative path begins at the folder of controller.yml",
+    )
+    clones_dir: settings_sections.Place | None = pydantic.Field(
+        default=None, description="where clones of git sources live; default STATE_DIR/source, common to all `targets`"
     )
     secrets: settings_sections.Secrets = settings_sections.Secrets()
     stack: settings_sections.Stack = settings_sections.Stack()
@@ -85,6 +76,9 @@ class Settings(pydantic_settings.BaseSettings):
         default=30.0, description="how long to wait for another controller"
     )
     keep_applied: int = pydantic.Field(default=10, ge=1, le=1000, description="document sets kept for rollback")
+    after: settings_sections.Names = pydantic.Field(
+        default=(), description="only in one of `targets`: the targets that are converged before it"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -101,7 +95,7 @@ class Settings(pydantic_settings.BaseSettings):
         return (
             pydantic_settings.InitSettingsSource(settings_cls, flags),
             env_settings,
-            pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_files(_variables()))),
+            pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_files(variables()))),
             pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_contract_names())),
             pydantic_settings.InitSettingsSource(settings_cls, document),
         )
@@ -112,75 +106,51 @@ def load(file: Path | None, flags: Mapping[tuple[str, ...], Any]) -> Settings:
 
     Raises `ControllerError("SettingsInvalid")` with every wrong key, its place and the nearest right one.
     """
-    unknown = settings_environment.unknown(_variables())
+    require_variables()
+    return build(settings_document.read(file), flags)
+
+
+def require_variables() -> None:
+    """Raises `ControllerError("SettingsInvalid")` for variables with our prefix that set nothing."""
+    unknown = settings_environment.unknown(variables())
     if unknown:
-        raise errors.ControllerError("SettingsInvalid", _summary(unknown), unknown)
-    document, positions = _read(file)
-    given = _Given(flags, file, positions)
+        raise settings_document.invalid(*unknown)
+
+
+def build(document: settings_document.Document, flags: Mapping[tuple[str, ...], Any]) -> Settings:
+    """The settings of a document that was read, as in `load`."""
+    if not document.target and "after" in document.value:
+        raise settings_document.invalid(document.problem(("after",), "is only in one of `targets`"))
     try:
-        return Settings(flags=_nested(flags), document=document)  # type: ignore[call-arg]  # see settings_customise_sources
+        return Settings(flags=_nested(flags), document=document.value)  # type: ignore[call-arg]  # see settings_customise_sources
     except pydantic.ValidationError as error:
-        found = tuple(_problem(detail, given) for detail in error.errors(include_input=False))
-        raise errors.ControllerError("SettingsInvalid", _summary(found), found) from None
+        found = (_problem(detail, flags, document) for detail in error.errors(include_input=False))
+        raise settings_document.invalid(*found) from None
 
 
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `controller.yml`, as published in docs/schema."""
-    schema = Settings.model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
-
-
-def _summary(found: tuple[problems.Problem, ...]) -> str:
-    return f"{len(found)} problem{'s' if len(found) > 1 else ''} in the settings"
-
-
-def _read(file: Path | None) -> tuple[dict[str, Any], Mapping[problems.KeyPath, tuple[int, int]]]:
-    if file is None:
-        return {}, {}
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise errors.ControllerError("SettingsInvalid", f"{file}: {error.strerror}") from None
-    parsed = yaml_text.parse(content, file=str(file), positions_depth=None)
-    if parsed.problems:
-        raise errors.ControllerError("SettingsInvalid", _summary(parsed.problems), parsed.problems)
-    if parsed.value is None:
-        return {}, {}
-    if not isinstance(parsed.value, dict):
-        raise errors.ControllerError("SettingsInvalid", f"{file}: must be a mapping")
-    return _from_its_folder(parsed.value, file.parent), parsed.positions
-
-
-def _from_its_folder(document: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The document with its relative paths made to begin at the folder that it stands in."""
-    for *sections, last in _PATHS:
-        branch: Any = document
-        for part in sections:
-            branch = branch.get(part) if isinstance(branch, dict) else None
-        if not isinstance(branch, dict):
-            continue
-        given = branch.get(last)
-        if isinstance(given, str) and given:
-            branch[last] = str(folder / given)
-        elif isinstance(given, list):
-            branch[last] = [str(folder / one) if isinstance(one, str) and one else one for one in given]
-    return document
-
-
-def _variables(
-    model: type[pydantic.BaseModel] | None = None, above: tuple[str, ...] = ()
-) -> dict[str, tuple[str, ...]]:
-    """Every environment variable that sets something, with the path of its setting. Sections have none."""
+def variables(model: type[pydantic.BaseModel] | None = None, above: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """Every environment variable that sets something, with the path of its setting. Sections have none, and neither has
+    what is among several only."""
     found: dict[str, tuple[str, ...]] = {}
     for name, field in (model or Settings).model_fields.items():
         path = (*above, name)
-        candidates = (field.annotation, *getattr(field.annotation, "__args__", ()))
-        sections = [one for one in candidates if isinstance(one, type) and issubclass(one, pydantic.BaseModel)]
-        if not sections:
+        if path in AMONG_SEVERAL:
+            continue
+        inside = sections(field.annotation)
+        if not inside:
             found[settings_environment.ENV_PREFIX + "__".join(path).upper()] = path
-        for section in sections:
-            found |= _variables(section, path)
+        for section in inside:
+            found |= variables(section, path)
     return found
+
+
+def sections(annotation: Any) -> list[type[pydantic.BaseModel]]:
+    """The sections that a setting may be; of a list of sections, one of them."""
+    if not isinstance(annotation, type):
+        return [section for one in getattr(annotation, "__args__", ()) for section in sections(one)]
+    if issubclass(annotation, pydantic.RootModel):
+        return sections(annotation.model_fields["root"].annotation)
+    return [annotation] if issubclass(annotation, pydantic.BaseModel) else []
 
 
 def _nested(flat: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
@@ -195,34 +165,29 @@ def _nested(flat: Mapping[tuple[str, ...], Any]) -> dict[str, Any]:
     return tree
 
 
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """Where values came from: the flags, and the file with the places of its keys."""
-
-    flags: Mapping[tuple[str, ...], Any]
-    file: Path | None
-    positions: Mapping[problems.KeyPath, tuple[int, int]]
-
-
-def _problem(detail: Any, given: _Given) -> problems.Problem:
+def _problem(
+    detail: Any, flags: Mapping[tuple[str, ...], Any], document: settings_document.Document
+) -> problems.Problem:
     """One wrong setting, at the place where the value that counts stands: a flag, a variable, a line of the file."""
     path = tuple(part for part in detail["loc"] if part not in ("flags", "document"))
     message = settings_errors.sentence(detail)
     if detail["type"] == "extra_forbidden":
-        message = "no such setting" + settings_environment.nearest(str(path[-1]), _keys_of(path[:-1]))
-    key = problems.format_path(path)
-    parts = [path[:end] for end in range(len(path), 0, -1)]
-    if any(given.flags.get(part) is not None for part in parts):
-        return problems.Problem("settings", 0, 0, key, message)
-    variable = settings_environment.setting(_variables(), path)
+        message = "no such setting" + settings_environment.nearest(str(path[-1]), _keys_of(path[:-1], document.target))
+    if any(flags.get(path[:end]) is not None for end in range(len(path), 0, -1)):
+        return problems.Problem("settings", 0, 0, problems.format_path(path), message)
+    variable = settings_environment.setting(variables(), path)
     if variable is not None:
         return problems.Problem("environment", 0, 0, variable, message)
-    line, column = next((given.positions[part] for part in parts if part in given.positions), (0, 0))
-    return problems.Problem(str(given.file) if line else "settings", line, column, key, message)
+    return document.problem(path, message)
 
 
-def _keys_of(section: problems.KeyPath) -> list[str]:
-    """The keys that a section may have, sections among them."""
-    paths = _variables().values()
+def _keys_of(section: problems.KeyPath, target: str) -> list[str]:
+    """The keys that a section may have, sections among them; those of the whole are others in one of `targets`."""
+    if section and section[:-1] == ("source",) and isinstance(section[-1], int):
+        return list(settings_sections.Source.model_fields)
+    section = tuple(part for part in section if not isinstance(part, int))
+    if not section and target:
+        return [key for key in Settings.model_fields if key not in OF_PROCESS]
     depth = len(section)
-    return list(dict.fromkeys(path[depth] for path in paths if path[:depth] == section and len(path) > depth))
+    below = [path[depth] for path in variables().values() if path[:depth] == section and len(path) > depth]
+    return list(dict.fromkeys(below if section else (*below, "targets")))

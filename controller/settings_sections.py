@@ -4,9 +4,10 @@ Owns the shape, the defaults and the bounds of single settings; `controller.sett
 environment and file.
 """
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import pydantic
 
@@ -89,7 +90,9 @@ class Verification(StrEnum):
 class GitVerify(_Section):
     """Signatures that a commit needs."""
 
-    policy: Verification = Verification.NONE
+    policy: Verification = pydantic.Field(
+        default=Verification.NONE, description="none, head (the commit) or tag (the annotated tag of ref)"
+    )
     allowed_signers_file: Place | None = pydantic.Field(default=None, description="ssh keys, as in ssh-keygen(1)")
     keyring_file: Place | None = pydantic.Field(default=None, description="exported OpenPGP public keys")
 
@@ -100,12 +103,12 @@ class GitSource(_Section):
     url: str = pydantic.Field(description="https://, ssh://, user@host:path, http:// or file://")
     ref: str = pydantic.Field(default="main", description="branch, tag, commit, or semver:RANGE of tags")
     path: str = pydantic.Field(default=".", description="the folder of artifacts in the repository")
-    username: str | None = None
+    username: str | None = pydantic.Field(default=None, description="for https; many hosts take any name with a token")
     password: pydantic.SecretStr | None = pydantic.Field(default=None, description="password or token for https")
-    password_file: Place | None = None
+    password_file: Place | None = pydantic.Field(default=None, description="the same in a file, which is better")
     ca_file: Place | None = pydantic.Field(default=None, description="certificates to trust besides nobody else's")
     proxy: str | None = pydantic.Field(default=None, description="http(s) or socks5 proxy")
-    ssh_key_file: Place | None = None
+    ssh_key_file: Place | None = pydantic.Field(default=None, description="private key for ssh, without a passphrase")
     known_hosts_file: Place | None = pydantic.Field(default=None, description="required with ssh")
     verify: GitVerify = GitVerify()
     accept: Names = pydantic.Field(
@@ -114,7 +117,7 @@ class GitSource(_Section):
     )
     max_bytes: int = pydantic.Field(default=1 << 30, gt=0, description="largest checkout")
     max_file_bytes: int = pydantic.Field(default=256 << 20, gt=0, description="largest file in it")
-    max_files: int = pydantic.Field(default=200_000, gt=0)
+    max_files: int = pydantic.Field(default=200_000, gt=0, description="most files in it")
 
 
 class Source(_Section):
@@ -122,6 +125,10 @@ class Source(_Section):
 
     directory: DirectorySource | None = None
     git: GitSource | None = None
+    takes_over: bool = pydantic.Field(
+        default=False,
+        description="in a list, not for the first: while those before are away, apply also what may be older",
+    )
 
     @pydantic.model_validator(mode="after")
     def _one_of_them(self) -> Self:
@@ -129,14 +136,90 @@ class Source(_Section):
             raise ValueError("name a directory or a git repository, not both")
         return self
 
+    @property
+    def kind(self) -> str:
+        """``directory`` or ``git``; "" when neither is set."""
+        if self.git is not None:
+            return "git"
+        return "directory" if self.directory is not None else ""
+
+
+class Sources(pydantic.RootModel[tuple[Source, ...]]):
+    """One source, or a list of sources that are tried in order."""
+
+    model_config = pydantic.ConfigDict(frozen=True)
+
+    root: tuple[Source, ...] = ()
+
+    @pydantic.model_validator(mode="wrap")
+    @classmethod
+    def _one_or_several(cls, value: Any, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
+        """What is wrong with a single source is told at its own keys, without a number."""
+        if isinstance(value, Source):
+            return cls.model_construct((value,))
+        if isinstance(value, Mapping):
+            value = [Source.model_validate(value)]
+        elif isinstance(value, list | tuple):
+            if not value:
+                raise ValueError("an empty list names no source")
+            _require_kinds(value)
+        elif value is None or isinstance(value, str | int | float):
+            raise ValueError("write one source as a mapping, or a list of sources")
+        made = handler(value)
+        if made.each and made.each[0].takes_over:
+            raise ValueError("takes_over is for a source after the first of a list")
+        return made
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: pydantic.GetJsonSchemaHandler) -> dict[str, Any]:
+        listed = handler.resolve_ref_schema(handler(core_schema))
+        return {
+            "anyOf": [listed["items"], {"type": "array", "items": listed["items"], "minItems": 1}],
+            "description": cls.__doc__,
+        }
+
+    @property
+    def each(self) -> tuple[Source, ...]:
+        """The sources in their order; none when nothing is set."""
+        return tuple(one for one in self.root if one.kind)
+
+    @property
+    def directories(self) -> tuple[DirectorySource, ...]:
+        """The folders among them, in order."""
+        return tuple(one.directory for one in self.root if one.directory is not None)
+
+    @property
+    def gits(self) -> tuple[GitSource, ...]:
+        """The repositories among them, in order."""
+        return tuple(one.git for one in self.root if one.git is not None)
+
+    @property
+    def directory(self) -> DirectorySource | None:
+        """The first folder."""
+        return next(iter(self.directories), None)
+
+    @property
+    def git(self) -> GitSource | None:
+        """The first repository."""
+        return next(iter(self.gits), None)
+
+
+def _require_kinds(listed: Sequence[Any]) -> None:
+    """A member of a list that names no source would be passed over in silence."""
+    for number, one in enumerate(listed):
+        if isinstance(one, Mapping) and not (one.get("directory") or one.get("git")):
+            raise ValueError(f"source {number + 1} of the list names neither a directory nor a git repository")
+
 
 class Manifest(_Section):
     """Which artifact.yml, and how it is read."""
 
     path: str | None = pydantic.Field(default=None, description="relative to the source; else the only one below it")
-    project: str | None = None
-    env: str | None = None
-    require_ids: bool = True
+    project: str | None = pydantic.Field(default=None, description="choose the manifest of this project")
+    env: str | None = pydantic.Field(default=None, description="choose the manifest of this environment")
+    require_ids: bool = pydantic.Field(
+        default=True, description="refuse entries without an id (`controller manifest sync-ids` writes them)"
+    )
     max_bytes: int = pydantic.Field(default=8 * 1024 * 1024, gt=0, description="largest document that is read")
     gateway_env: Names = pydantic.Field(
         default=(), description="further NAMEs that ${NAME} in functions.yml may use; in a variable: A,B"
@@ -159,13 +242,19 @@ class Stack(_Section):
     )
     project: Name | None = pydantic.Field(default=None, description="compose project; default: the manifest's project")
     env_file: Place | None = pydantic.Field(default=None, description="handed to compose; never read here")
-    project_directory: Place | None = None
-    profile: str | None = "deploy"
+    project_directory: Place | None = pydantic.Field(
+        default=None, description="where compose's own relative paths begin"
+    )
+    profile: str | None = pydantic.Field(default="deploy", description="compose profile of the provisioner's run")
     provisioner: Name = pydantic.Field(default="provisioner", description="the service that makes tables and buckets")
-    provision_attempts: int = pydantic.Field(default=2, ge=1, le=10)
+    provision_attempts: int = pydantic.Field(
+        default=2, ge=1, le=10, description="how often a run of the provisioner is tried"
+    )
     with_deps: bool = pydantic.Field(default=False, description="let compose start what the provisioner depends on")
     config_dir_on_host: str | None = pydantic.Field(
-        default=None, description="CONFIG_DIR as the engine sees it: a path of its host, or the name of a volume"
+        default=None,
+        description="CONFIG_DIR as the engine sees it: a path of its host, or the name of a volume; "
+        "default: found out, also in a container of that engine",
     )
 
 
@@ -183,7 +272,10 @@ class RegistrySettings(_Section):
 class Images(_Section):
     """How images are built."""
 
-    pin: policy.Pin = policy.Pin.DIGEST
+    pin: policy.Pin = pydantic.Field(
+        default=policy.Pin.DIGEST,
+        description="digest: new code under the same tag reaches the gateway; tag: references stay as written",
+    )
     parallel: int | None = pydantic.Field(
         default=None, ge=1, le=64, description="builds at a time; default: one a core"
     )
@@ -204,11 +296,11 @@ class Docker(_Section):
 class Deadlines(_Section):
     """How long a call of the docker command may take."""
 
-    probe: Deadline = 15.0
-    build: Deadline = 900.0
-    push: Deadline = 300.0
-    provision: Deadline = 600.0
-    git: Deadline = 120.0
+    probe: Deadline = pydantic.Field(default=15.0, description="one question to the engine or a registry")
+    build: Deadline = pydantic.Field(default=900.0, description="one build")
+    push: Deadline = pydantic.Field(default=300.0, description="one push")
+    provision: Deadline = pydantic.Field(default=600.0, description="one run of the provisioner")
+    git: Deadline = pydantic.Field(default=120.0, description="one look at a git source, with all that it fetches")
 
 
 class Http(_Section):
@@ -223,7 +315,7 @@ class Http(_Section):
     webhook_secret: pydantic.SecretStr | None = pydantic.Field(
         default=None, description="at least 16 bytes; without it there is no webhook receiver"
     )
-    webhook_secret_file: Place | None = None
+    webhook_secret_file: Place | None = pydantic.Field(default=None, description="the same in a file, which is better")
     max_body_bytes: int = pydantic.Field(default=1 << 20, gt=0, description="largest webhook delivery")
     rate_per_minute: int = pydantic.Field(default=120, gt=0, description="webhook deliveries that are looked at")
 
@@ -232,18 +324,18 @@ class Log(_Section):
     """Log lines of the running controller, on stderr."""
 
     format: LogFormat = pydantic.Field(default="auto", description="auto: console on a terminal, else json")
-    level: LogLevel = "info"
+    level: LogLevel = pydantic.Field(default="info", description="debug, info, warning or error")
 
 
 class Notify(_Section):
     """A JSON message to somebody when a target fails, recovers or changes."""
 
     url: pydantic.SecretStr | None = pydantic.Field(default=None, description="http(s) address that takes a POST")
-    url_file: Place | None = None
+    url_file: Place | None = pydantic.Field(default=None, description="the same in a file, which is better")
     on: Occasions = pydantic.Field(
         default=("failed", "recovered"), description="failed, recovered, changed; in a variable: A,B"
     )
-    deadline: Deadline = 10.0
+    deadline: Deadline = pydantic.Field(default=10.0, description="of one message")
 
 
 class Retry(_Section):
@@ -269,10 +361,16 @@ class Stall(_Section):
 class PolicySettings(_Section):
     """What the operator allows; see core.policy."""
 
-    strict: bool = False
-    provision: policy.Provision = policy.Provision.ON_CHANGE
-    prune: policy.Prune = policy.Prune.OWNED
-    self_heal: bool = True
-    publish: policy.PublishMode = policy.PublishMode.GENERATION
-    max_removed: Fraction = 0.5
-    allow_empty: bool = False
+    strict: bool = pydantic.Field(default=False, description="treat compatibility warnings as errors")
+    provision: policy.Provision = pydantic.Field(
+        default=policy.Provision.ON_CHANGE, description="on-change, or always: in every pass"
+    )
+    prune: policy.Prune = pydantic.Field(
+        default=policy.Prune.OWNED, description="what goes when the source no longer has it: owned, all or none"
+    )
+    self_heal: bool = pydantic.Field(default=True, description="put drift back")
+    publish: policy.PublishMode = pydantic.Field(
+        default=policy.PublishMode.GENERATION, description="generation, or files for consumers that cannot follow links"
+    )
+    max_removed: Fraction = pydantic.Field(default=0.5, description="share of what is live that one plan may remove")
+    allow_empty: bool = pydantic.Field(default=False, description="let an empty source empty the target")

@@ -164,6 +164,10 @@ class State:
         """A look at the stack said something new, or another `commit` asks for what is applied already."""
         self._file.write(lambda _, stored: remembered.after_look(stored, conditions, commit=commit, ref=ref))
 
+    def record_claim(self, claim: record.Claim) -> None:
+        """CONFIG_DIR is this target's, or is about to be."""
+        self._file.write(lambda _, stored: remembered.after_claim(stored, claim))
+
     def hold(self, revision: str, reason: str) -> None:
         """This revision must not be applied again."""
         hold = record.Hold(revision, reason, clock.iso(self._now()))

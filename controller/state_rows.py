@@ -14,13 +14,13 @@ from typing import Any
 from controller import database, history, remembered
 from core import compatibility, image_inputs, items, record
 
-VERSION = 4
+VERSION = 5
 """The schema version. Raise it with every change that an older controller would misread (faults.md L6)."""
 
 OLDEST = 1
 """The oldest version that is read; the next write brings it up to date. Version 1 knew no images and no provisioner,
 version 2 no commits, no repairs, and of the stack nothing that a manifest said; version 3 no refs, and no commits in
-the history."""
+the history; version 4 neither a claim nor the file that an item stood in."""
 
 SCHEMA = (
     f"PRAGMA user_version={VERSION}",
@@ -86,6 +86,8 @@ def read_items(connection: sqlite3.Connection, digest: str) -> tuple[record.Appl
 def packed(applied: tuple[record.AppliedItem, ...]) -> bytes:
     """Items by column, as compressed JSON: columns compress better than rows, and read back in a third of the time."""
     parts = [part.item for part in applied]
+    files = list(dict.fromkeys(part.file for part in applied))
+    position = {file: number for number, file in enumerate(files)}
     columns: tuple[list[Any], ...] = (
         [part.key.kind for part in parts],
         [part.key.name for part in parts],
@@ -94,15 +96,21 @@ def packed(applied: tuple[record.AppliedItem, ...]) -> bytes:
         [part.line for part in parts],
         [part.target for part in parts],
         [part.entry for part in applied],
+        files,
+        [position[part.file] for part in applied],
     )
     return zlib.compress(json.dumps(columns, separators=(",", ":")).encode(), level=1)
 
 
 def unpacked(content: bytes) -> tuple[record.AppliedItem, ...]:
     """The items that `packed` was given."""
-    kinds, names, digests, texts, lines, targets, entries = json.loads(zlib.decompress(content))
+    kinds, names, digests, texts, lines, targets, entries, *since_5 = json.loads(zlib.decompress(content))
     keys = map(items.ItemKey, map(_KINDS.__getitem__, kinds), names)
-    return tuple(map(record.AppliedItem, map(items.Item, keys, digests, texts, lines, targets), entries))
+    made = map(items.Item, keys, digests, texts, lines, targets)
+    if not since_5:
+        return tuple(map(record.AppliedItem, made, entries))
+    files, positions = since_5
+    return tuple(map(record.AppliedItem, made, entries, map(files.__getitem__, positions)))
 
 
 def _encoded(stored: remembered.Stored) -> dict[str, Any]:
@@ -125,6 +133,7 @@ def _encoded(stored: remembered.Stored) -> dict[str, Any]:
         "project": facts.project,
         "repairs": asdict(facts.repairs) if facts.repairs else None,
         "unconverged": [(one.key.kind, one.key.name, one.made, one.digest, one.revision) for one in facts.unconverged],
+        "claim": asdict(facts.claim) if facts.claim else None,
         "rebuilt": facts.rebuilt,
         "sets": [_encoded_set(known) for known in stored.sets],
     }
@@ -171,6 +180,7 @@ def _decoded(body: dict[str, Any]) -> remembered.Stored:
             record.Unconverged(items.ItemKey(_KINDS[kind], name), *rest)
             for kind, name, *rest in body.get("unconverged", ())
         ),
+        claim=record.Claim(**body["claim"]) if body.get("claim") else None,
         rebuilt=body["rebuilt"],
     )
     return remembered.Stored(facts, tuple(_decoded_set(row) for row in body["sets"]))

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from controller import errors, report
-from core import conditions, image_inputs, record, unconverged
+from controller.sources import order
+from core import conditions, image_inputs, ownership, record, unconverged
 
 if TYPE_CHECKING:
     from controller import settings, target
@@ -29,7 +30,9 @@ def payload(opened: "target.Target") -> dict[str, Any]:
         "applied_revision": applied.revision if applied else None,
         "applied_at": applied.applied_at if applied else None,
         "attempted_revision": remembered.attempted_revision or None,
+        "owner": _owner(opened, remembered),
         "git": _git(opened, remembered),
+        "sources": opened.reader.sources(),
         "generation": look.generation,
         "config_dir_as_recorded": as_recorded,
         "serving": _serving(opened, shown),
@@ -57,9 +60,26 @@ def payload(opened: "target.Target") -> dict[str, Any]:
     }
 
 
+def _owner(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
+    """Whose CONFIG_DIR is, and whether that is this target; None for nobody's."""
+    there = opened.owners.owner()
+    if there is None:
+        return None
+    kept = there if isinstance(there, ownership.Owner) else ownership.Owner("")
+    return {
+        "ours": not opened.owners.judge(opened.owners.looking, remembered.claim).refusal,
+        "id": kept.id,
+        "name": kept.name,
+        "project": kept.project,
+        "sources": [{"kind": one.kind, "name": one.word, "digest": one.digest} for one in kept.sources],
+        "since": kept.since,
+        "words": ownership.words(kept) if kept.id else f"nobody can tell: {there}",
+    }
+
+
 def _git(opened: "target.Target", remembered: record.Record) -> dict[str, Any] | None:
     """Of a git source what was applied, and what was last seen and found in order."""
-    seen = opened.last_taken()
+    seen = opened.reader.last_taken()
     if seen is None:
         return None
     applied = {"ref": remembered.ref, "commit": remembered.commit} if remembered.commit else None
@@ -98,15 +118,15 @@ def _serving(opened: "target.Target", shown: tuple[image_inputs.ImageRecord, ...
 
 
 def places(configured: "settings.Settings") -> Mapping[str, str]:
-    """The folders of a target by the words that strangers are shown in their place (faults.md I3)."""
-    source = configured.source.directory
+    """The folders and remotes of a target by the words that strangers are shown in their place (faults.md I3)."""
     named = (
         (configured.config_dir, "CONFIG_DIR"),
         (configured.state_dir, "STATE_DIR"),
-        (source.path if source else None, "SOURCE"),
+        (configured.clones_dir, "CLONES_DIR"),
+        *((source.path, "SOURCE") for source in configured.source.directories),
     )
     found: dict[str, str] = {}
     for place, word in named:
         if place is not None:
             found[str(place.absolute())] = word
-    return found
+    return found | {order.address(source.url): "REMOTE" for source in configured.source.gits}

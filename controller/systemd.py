@@ -26,6 +26,11 @@ def reloading() -> None:
     tell("RELOADING=1", f"MONOTONIC_USEC={int(clock.Clock().monotonic_s() * 1_000_000)}")
 
 
+def stopping(within_s: float) -> None:
+    """The end begins, and takes no longer than this: the manager waits for it, whatever its own patience."""
+    tell("STOPPING=1", f"EXTEND_TIMEOUT_USEC={int(within_s * 1_000_000)}")
+
+
 def watchdog_s() -> float | None:
     """How often the watchdog wants a sign of life at least; None when there is none for this process."""
     period, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")

@@ -20,14 +20,16 @@ from controller import (
     fingerprint_store,
     images,
     memory,
+    owners,
     pinned_images,
+    progress,
     scratch,
     settings,
     translate,
     world,
     writer,
 )
-from controller.sources import directory, reading, settling
+from controller.sources import directory, reading, settling, shared_fetches
 from core import (
     actions,
     compatibility,
@@ -36,6 +38,7 @@ from core import (
     digest,
     image_inputs,
     observed,
+    ownership,
     policy,
     provisioning,
     record,
@@ -54,19 +57,20 @@ class Target:
     """Opened with settings, closed like a file. `fresh` ignores the fingerprint store: every document is read anew.
     With `settle`, what is new in the source is waited for until it no longer moves (faults.md C5)."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what surrounds a target, by name
         self,
         configured: settings.Settings,
         *,
         cuts: cancellation.Cuts | None = None,
         fresh: bool = False,
-        settle: settling.Settling | None = None,
+        settle: Mapping[Path, settling.Settling] | None = None,
+        shared: shared_fetches.Member | None = None,
         machine: clock.Clock = clock.Clock(),
     ) -> None:
         if configured.config_dir is None:
             raise errors.ControllerError("SettingsInvalid", "config_dir is not set: pass --config-dir DIR")
         self.config_dir = configured.config_dir
-        self.state_dir = configured.state_dir or configured.config_dir / ".controller"
+        self.state_dir = configured.state_dir or exclusive.state_dir_in(configured.config_dir)
         self.name = configured.name
         self.rules = policy.Policy(
             **dict(configured.policy), stall=policy.Stall(configured.stall.repairs, configured.stall.window)
@@ -75,9 +79,19 @@ class Target:
         self._settings = configured
         self._clock = machine
         self._cuts = cuts or cancellation.Cancellation()
+        self.owners = owners.Owners(configured, self.config_dir, self.state_dir, machine)
         self._store = fingerprint_store.FingerprintStore(self.state_dir, fresh=fresh)
-        self._reader = reading.Reader(
-            configured, self._store, self.state_dir, settle, self._pause, self._cuts.check, machine
+        self.reader = reading.Reader(
+            configured,
+            self._store,
+            self.state_dir,
+            reading.Surroundings(
+                settle or {},
+                self._pause,
+                self._cuts.check,
+                machine,
+                shared or shared_fetches.SharedFetches(machine).member(),
+            ),
         )
         self._checkout: checkout.Checkout | None = None
         self._stack = compose_stack.ComposeStack(configured, self.config_dir)
@@ -87,8 +101,8 @@ class Target:
         self._project = ""
         self._base_tag = ""
         self._statements: Mapping[str, conditions.Statement] = {}
-        self._made = False
-        self._commit, self._ref, self._lease = "", "", object()
+        self._made = self._foreign_record = False
+        self._read: reading.Read | None = None
         self._resources = ExitStack()
 
     def __enter__(self) -> Self:
@@ -112,6 +126,15 @@ class Target:
         ) as self._made:
             yield
 
+    @property
+    def source_root(self) -> str:
+        """The folder that the files of messages stand in: that of the source, or in its repository; "" without any. Of
+        several the first, which is read unless it is away."""
+        first = next(iter(self._settings.source.each), None)
+        if first is None:
+            return ""
+        return str(first.directory.path) if first.directory else first.git.path if first.git else ""
+
     def _pause(self, seconds: float) -> None:
         self._cuts.check()
         self._clock.sleep(seconds)
@@ -120,6 +143,23 @@ class Target:
         """For commands that only look, or that steer."""
         exclusive.require(self.config_dir)
         return self
+
+    def require_ours(self, *, take_over: bool = False) -> None:
+        """For commands that steer. Raises `ControllerError("OwnedByOther")`, unless somebody is about to take over."""
+        asked = ownership.Asked(ownership.Manner.STEERS, take_over=take_over)
+        verdict = self.owning(asked, self.memory.load(with_items=False))
+        if verdict.refusal:
+            raise errors.ControllerError("OwnedByOther", verdict.refusal)
+
+    def owning(self, asked: ownership.Asked, remembered: record.Record) -> ownership.Verdict:
+        """Whether CONFIG_DIR is ours for what is asked."""
+        verdict = self.owners.judge(asked, remembered.claim)
+        self._foreign_record = verdict.foreign_record
+        return verdict
+
+    def claim(self, owner: ownership.Owner, remembered: record.Record) -> None:
+        """Make CONFIG_DIR ours."""
+        self.owners.claim(owner, remembered.claim, self.memory)
 
     def finishing(self, *, complete: bool) -> AbstractContextManager[None]:
         """Signals wait for what is inside."""
@@ -131,7 +171,7 @@ class Target:
 
     def remember(self, *, with_items: bool) -> record.Record:
         """The record, with or without the items of the applied set."""
-        return self._reader.completed(self.memory.load(with_items=with_items))
+        return self.reader.completed(self.memory.load(with_items=with_items))
 
     def applied_sets(self) -> tuple[record.AppliedSet, ...]:
         """Recorded sets, newest first, without their items."""
@@ -150,13 +190,15 @@ class Target:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
         try:
-            read = self._reader.read(rules, highest=lambda: self.memory.load(with_items=False).commit)
+            with progress.step("fetching the source"):
+                read = self.reader.read(rules, known=lambda: self.memory.load(with_items=False))
         except errors.ControllerError as error:
             if error.reason == "SourceEmpty" and self.rules.allow_empty:
-                self._checkout = None
+                self._checkout = self._read = None
                 return world.Fetched(EMPTY_REVISION, rules.rules_digest)
             raise
-        found, self._commit, self._ref, self._lease = read.checkout, read.commit, read.ref, read.lease
+        found, self._read = read.checkout, read
+        self._statements = {**self._statements, "SourceReady": read.statement}
         directory.require_asked(found, self._settings.manifest)
         directory.refuse_inside(found, (self.config_dir, self.state_dir))
         self._checkout = found
@@ -167,14 +209,12 @@ class Target:
                 (rules.rules_digest, *images.how_made(self._settings), repr(self._stack.provisions))
             ),
             project=found.project,
-            commit=self._commit,
+            commit=read.commit,
+            away=read.away,
+            notes=read.notes,
             requirement=found.runtime_stack,
             missing_secrets=secrets.missing(required, directory.secret_names(self._settings)) if required else (),
         )
-
-    def last_taken(self) -> tuple[str, str] | None:
-        """Ref and commit of a git source that were last found in order, without asking the remote."""
-        return self._reader.last_taken()
 
     def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:
         """One look at the running stack: when settings or the artifact name one, or when `images` are built for it."""
@@ -183,7 +223,8 @@ class Target:
         wanted = self._stack.configured or fetched.requirement or (builds and images)
         seen = self._stack.probe(fetched.project, needed=False) if wanted else stack.NOT_CONFIGURED
         self._base_tag = compatibility.observed_tag(seen)
-        self._statements = conditions.of_stack(fetched.requirement, seen, strict=self.rules.strict)
+        stated = conditions.of_stack(fetched.requirement, seen, strict=self.rules.strict)
+        self._statements = {**self._statements, **stated}
         return seen
 
     def images_unmoved(self, known: record.Record) -> bool:
@@ -192,9 +233,18 @@ class Target:
 
     def note_conditions(self, known: record.Record) -> None:
         """Record what the look at the stack says and the commit found applied, where new. The next pass looks again."""
-        self._reader.applied(self._commit)
+        self.reader.applied(self._read)
         with suppress(errors.ControllerError):
             self.memory.note_in_sync(self._statements, known, commit=self._commit, ref=self._ref)
+            self.memory.note_away(known, self._read.away if self._read else None, self._statements)
+
+    @property
+    def _commit(self) -> str:
+        return self._read.commit if self._read else ""
+
+    @property
+    def _ref(self) -> str:
+        return self._read.ref if self._read else ""
 
     def serving(self, shown: tuple[image_inputs.ImageRecord, ...]) -> serving.Serving | None:
         """Which functions serve with the images given; None without a stack or an image of ours."""
@@ -250,17 +300,11 @@ class Target:
 
     def seen(self, look: observed.Observed, known: record.Record) -> observed.ObservedItems:
         """CONFIG_DIR's documents as items: from the record when the bytes are the recorded ones, else parsed."""
-        applied = known.applied
-        if applied is not None and dict(applied.document_digests) == dict(look.digests):
-            return observed.ObservedItems({part.item.key: part.item for part in applied.items})
-        rules = directory.rules(self._settings)
+        if known.applied is not None and dict(known.applied.document_digests) == dict(look.digests):
+            return observed.ObservedItems({part.item.key: part.item for part in known.applied.items})
         with translate.failures():
             documents = config_dir.read_documents(self.config_dir)
-        seen = config_items.read(documents, allowed_names=rules.allowed_names)
-        dangling = {
-            document for document, state in look.documents.items() if state.presence is observed.Presence.DANGLING
-        }
-        return replace(seen, unreadable=seen.unreadable | dangling)
+        return config_items.seen(documents, look, allowed_names=directory.rules(self._settings).allowed_names)
 
     def begin(self, attempt: record.Attempt) -> None:
         """Note the attempt. A state directory that cannot be written must not stop the publish (faults.md B7)."""
@@ -283,7 +327,7 @@ class Target:
             case actions.Push():
                 self._images.push(action, self._of_source(), self._scratch)
             case actions.Provision():
-                with self._cuts.awaited():
+                with self._cuts.awaited(), progress.step("running the provisioner"):
                     return world.Told(self._provision(action))
             case actions.Sweep() | actions.Publish() | actions.PublishResources() | actions.Confirm():
                 return self._write(action, known)
@@ -291,25 +335,12 @@ class Target:
                 assert_never(action)
         return world.Told()
 
-    def _write(
-        self, action: actions.Sweep | actions.Publish | actions.PublishResources | actions.Confirm, known: record.Record
-    ) -> world.Acted | world.Told:
+    def _write(self, action: writer.Written, known: record.Record) -> world.Acted | world.Told:
         scribe = writer.Writer(self.config_dir, self._clock, self._settings.lock_wait)
         with translate.failures():
             newest_s = max(config_dir.observe(self.config_dir).newest_mtime_s, known.newest_mtime_s)
             last = max((kept.generation for kept in self.applied_sets()), default=0)
-            match action:
-                case actions.Publish():
-                    return scribe.publish(action, newest_mtime_s=newest_s, last_generation=last)
-                case actions.PublishResources():
-                    return scribe.publish_resources(action, newest_mtime_s=newest_s, last_generation=last)
-                case actions.Confirm():
-                    return scribe.confirm()
-                case actions.Sweep():
-                    scribe.sweep(action)
-                    return world.Told()
-                case _:
-                    assert_never(action)
+            return scribe.act(action, newest_mtime_s=newest_s, last_generation=last)
 
     def _provision(self, action: actions.Provision) -> tuple[str, ...]:
         """Run the provisioner and remember how it ended: a run that failed is due again, whatever else happens."""
@@ -339,8 +370,9 @@ class Target:
     def succeed(self, success: world.Success) -> bool:
         """Record a success, and keep the fingerprints that led to it. False: applied, not recorded."""
         base_tag = None if success.images is None else self._base_tag
-        self._reader.applied(self._commit)
+        self.reader.applied(self._read)
         try:
+            before = self.memory.load(with_items=False)
             self.memory.succeed(
                 replace(
                     success,
@@ -351,6 +383,7 @@ class Target:
                     project=self._project,
                 )
             )
+            self.memory.note_away(before, self._read.away if self._read else None, self._statements)
         except errors.ControllerError:
             return False
         self._store.flush()
@@ -358,9 +391,9 @@ class Target:
 
     def fail(self, failure: world.Failure) -> None:
         """Record a failure where there is a place to: nothing is created for it. Raises no error (faults.md P15); what
-        only shows that the work is being cut short is no failure."""
+        only shows that the work is being cut short is no failure. The record of another owner is left to that one."""
         self._cuts.check()
-        if self.config_dir.is_dir() and not self._made:
+        if self.config_dir.is_dir() and not self._made and not self._foreign_record:
             with suppress(errors.ControllerError):
                 self.memory.fail(replace(failure, stack=self._statements, commit=self._commit, ref=self._ref))
             self._store.flush()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller import loop, output, runs
+from controller import metrics, output, runs, turning
 from core import conditions, diff, digest, image_work, outcomes
 
 
@@ -21,18 +21,9 @@ class Log(Protocol):
 
 
 class Metrics(Protocol):
-    """What is asked of `metrics.Metrics`."""
+    """What is asked of `metrics.OfTarget`."""
 
-    def pass_ended(  # noqa: PLR0913 - the facts of a pass, by name
-        self,
-        *,
-        outcome: str,
-        failed: bool,
-        phases: Mapping[str, float],
-        changed_to_published_s: float | None,
-        images_built: int,
-        drift: bool,
-    ) -> None:
+    def pass_ended(self, ended: metrics.Pass) -> None:
         """A pass is over."""
 
     def provisioner_run(self, ok: bool) -> None:
@@ -80,17 +71,17 @@ class Who:
 class Telling:
     """Everybody who is told."""
 
-    def __init__(self, told: Who, asked: runs.Runs, log: Log, metrics: Metrics, notices: Notices | None) -> None:
+    def __init__(self, told: Who, asked: runs.Runs, log: Log, counts: Metrics, notices: Notices | None) -> None:
         self._name = told.name
         self._source = told.source
         self._listens = told.listens
         self._runs = asked
         self._log = log
-        self._metrics = metrics
+        self._metrics = counts
         self._notices = notices
         self._failing = told.failing
 
-    def __call__(self, turn: loop.Turn) -> None:
+    def __call__(self, turn: turning.Turn) -> None:
         """Tell of one turn."""
         fields = _fields(turn)
         try:
@@ -100,18 +91,19 @@ class Telling:
         finally:
             self._runs.end(turn.run, fields)
 
-    def _write(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+    def _write(self, turn: turning.Turn, fields: Mapping[str, object]) -> None:
         if turn.ended is None and not turn.superseded:
-            self._log.write("debug", "looked", run=turn.run.id, seconds=round(turn.took_s, 3))
+            self._log.write("debug", "looked", target=self._name, run=turn.run.id, seconds=round(turn.took_s, 3))
             return
         failed = bool(turn.ended and turn.ended.report.failed)
         self._log.write("error" if failed else "info", "pass", target=self._name, **fields)
         for problem in turn.ended.report.problems if failed and turn.ended else ():
-            self._log.write("error", "problem", run=turn.run.id, **output.problem_payload(problem))
+            self._log.write("error", "problem", target=self._name, run=turn.run.id, **output.problem_payload(problem))
         if turn.traceback:
-            self._log.write("error", "bug", run=turn.run.id, traceback=turn.traceback.splitlines())
+            trace = turn.traceback.splitlines()
+            self._log.write("error", "bug", target=self._name, run=turn.run.id, traceback=trace)
 
-    def _measure(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+    def _measure(self, turn: turning.Turn, fields: Mapping[str, object]) -> None:
         if turn.missed and self._listens:
             self._metrics.watch_missed()
         if turn.ended is None:
@@ -119,12 +111,14 @@ class Telling:
         ended = turn.ended
         published = fields.get("changed_to_published_s")
         self._metrics.pass_ended(
-            outcome=str(ended.report.reason),
-            failed=ended.report.failed,
-            phases=ended.phases,
-            changed_to_published_s=published if isinstance(published, float) else None,
-            images_built=_built(ended),
-            drift=ended.report.reason == outcomes.Outcome.DRIFTED,
+            metrics.Pass(
+                str(ended.report.reason),
+                ended.report.failed,
+                ended.phases,
+                published if isinstance(published, float) else None,
+                _built(ended),
+                _healed(ended),
+            )
         )
         if "fetch" in ended.phases:
             self._metrics.fetched(
@@ -132,11 +126,12 @@ class Telling:
             )
         for type_, status in ended.conditions.items():
             self._metrics.condition(type_, status)
-        self._metrics.suspended(ended.suspended)
+        if ended.conditions or ended.suspended:  # else nobody looked into the record
+            self._metrics.suspended(ended.suspended)
         if ended.provisioned or ended.report.reason == "ProvisionerFailed":
-            self._metrics.provisioner_run(ended.provisioned and not ended.report.failed)
+            self._metrics.provisioner_run(ended.provisioned and _went_well(ended))
 
-    def _notify(self, turn: loop.Turn, fields: Mapping[str, object]) -> None:
+    def _notify(self, turn: turning.Turn, fields: Mapping[str, object]) -> None:
         if turn.ended is None or self._notices is None:
             return
         ended, before = turn.ended.report, self._failing.reason
@@ -150,13 +145,24 @@ class Telling:
             self._notices.tell("changed", told)
 
 
-def _built(ended: loop.Ended) -> int:
+def _went_well(ended: turning.Ended) -> bool:
+    """Whether what was to be done was done; with the last good checkout the pass has failed all the same."""
+    return ended.served or not ended.report.failed
+
+
+def _healed(ended: turning.Ended) -> bool:
     decision = ended.report.decision
-    works = decision.images if decision and not ended.report.failed else ()
+    outcome = decision.outcome if ended.served and decision else ended.report.reason
+    return outcome == outcomes.Outcome.DRIFTED
+
+
+def _built(ended: turning.Ended) -> int:
+    decision = ended.report.decision
+    works = decision.images if decision and _went_well(ended) else ()
     return sum(work.need is image_work.Need.BUILD for work in works)
 
 
-def _without_a_pass(turn: loop.Turn) -> dict[str, object]:
+def _without_a_pass(turn: turning.Turn) -> dict[str, object]:
     """Nothing new is no success while the last pass failed: who pushed, and asks again, must not be told so."""
     if turn.superseded:
         return {"reason": "Superseded", "message": turn.cut_by, "failed": False}
@@ -170,7 +176,7 @@ def _without_a_pass(turn: loop.Turn) -> dict[str, object]:
     return {"reason": "Unchanged", "message": words, "failed": True}
 
 
-def _fields(turn: loop.Turn) -> dict[str, object]:
+def _fields(turn: turning.Turn) -> dict[str, object]:
     """The facts of a turn, as docs/json.md describes a run's outcome and docs/operations.md a log line."""
     common: dict[str, object] = {
         "run": turn.run.id,
@@ -185,7 +191,7 @@ def _fields(turn: loop.Turn) -> dict[str, object]:
         "reason": str(result.reason),
         "message": result.message,
         "failed": result.failed,
-        "changed": result.changed and not result.failed,
+        "changed": result.changed and _went_well(ended),
         "revision": digest.short(result.revision) if result.revision else "",
         "generation": result.generation,
         **common,

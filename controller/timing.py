@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
 from controller import clock, pulse, world
-from core import actions, desired, digest, observed, record, stack
+from core import actions, desired, digest, observed, ownership, record, stack
 
 PHASES = ("lock", "fetch", "probe", "images", "read", "build", "push", "publish", "provision", "record")
 
@@ -44,7 +44,8 @@ def subject(fetched: world.Fetched) -> str:
 
 
 class Timed:
-    """A world that is watched. `phases` are seconds; `published_s` is the monotonic time of the last publish."""
+    """A world that is watched. `phases` are seconds; `published_s` is the monotonic time of the last publish;
+    `away` is the reason for which no source answers, while the last good checkout is worked on."""
 
     def __init__(self, inner: world.World, beats: pulse.Pulse, limits: Limits, machine: clock.Clock) -> None:
         self._inner = inner
@@ -54,6 +55,7 @@ class Timed:
         self.phases: dict[str, float] = {}
         self.subject = ""
         self.commit = ""
+        self.away = ""
         self.published_s: float | None = None
         self.provisioned = False
 
@@ -83,6 +85,15 @@ class Timed:
         """As it is."""
         return self._inner.remember(with_items=with_items)
 
+    def owning(self, asked: ownership.Asked, remembered: record.Record) -> ownership.Verdict:
+        """As it is."""
+        return self._inner.owning(asked, remembered)
+
+    def claim(self, owner: ownership.Owner, remembered: record.Record) -> None:
+        """Timed as recording."""
+        with self._phase("record", self._limits.usual_s):
+            self._inner.claim(owner, remembered)
+
     def look(self) -> observed.Observed:
         """As it is."""
         return self._inner.look()
@@ -92,6 +103,7 @@ class Timed:
         with self._phase("fetch", self._limits.fetch_s):
             fetched = self._inner.fetch()
         self.subject, self.commit = subject(fetched), fetched.commit
+        self.away = fetched.away.reason if fetched.away is not None else ""
         return fetched
 
     def probe(self, fetched: world.Fetched, *, images: bool) -> stack.Stack:

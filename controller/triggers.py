@@ -22,7 +22,7 @@ from typing import Protocol
 from controller import clock, watched_tree
 
 STEP_MS = 20
-"""For so long nothing may move before it is told what moved."""
+"""For so long nothing may move before it is told what moved. Looking so often costs about a thousandth of a core."""
 GROUPED_MS = 50
 """While things keep moving, it is told this often."""
 LOOK_MS = 500
@@ -69,11 +69,12 @@ class Told(Protocol):
 @dataclass(frozen=True, slots=True)
 class Wish:
     """What is to be listened to: folders without those in them. `poll_ms` is the time between two looks, None where
-    there are events."""
+    there are events, which are gathered every `step_ms`."""
 
     folders: Sequence[str]
     poll_ms: int | None
     stop: threading.Event
+    step_ms: int = STEP_MS
 
 
 Watch = Callable[[Wish], Generator[Collection[watched_tree.Change], None, None]]
@@ -87,8 +88,8 @@ def watch_files(wish: Wish) -> Generator[Collection[watched_tree.Change], None, 
     yield from watchfiles.watch(
         *wish.folders,
         watch_filter=None,
-        debounce=GROUPED_MS,
-        step=STEP_MS,
+        debounce=max(GROUPED_MS, wish.step_ms),
+        step=wish.step_ms,
         stop_event=wish.stop,
         rust_timeout=LOOK_MS,
         yield_on_timeout=True,
@@ -108,12 +109,13 @@ def _silent(text: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Plumbing:
     """What the watcher is connected with. `warn` takes a sentence for the log, once for every change of mode; `pause`
-    waits for so many seconds, or until the event is set."""
+    waits for so many seconds, or until the event is set; `step_ms` is that of a `Wish`."""
 
     watch: Watch = watch_files
     warn: Callable[[str], object] = _silent
     pause: Callable[[threading.Event, float], object] = threading.Event.wait
     machine: clock.Clock = clock.Clock()
+    step_ms: int = STEP_MS
 
 
 class Watcher:
@@ -175,7 +177,7 @@ class Watcher:
 
     def _listen(self, tree: watched_tree.Tree) -> None:
         """Until the tree has become another one. Raises whatever the listening raises."""
-        wish = Wish(tree.folders, self._poll_ms(tree), self._stop)
+        wish = Wish(tree.folders, self._poll_ms(tree), self._stop, self._with.step_ms)
         with contextlib.closing(self._with.watch(wish)) as batches:
             armed, grown_s = False, None
             for changes in batches:

@@ -4,9 +4,10 @@ Stands between `controller.loop` and `controller.reconciler`. Owns the identity 
 """
 
 import datetime
+from dataclasses import replace
 
-from controller import cancellation, clock, errors, loop, pulse, reconciler, report, settings, target, timing, world
-from controller.sources import settling
+from controller import cancellation, clock, errors, pulse, reconciler, report, settings, target, timing, turning, world
+from controller.sources import settling, shared_fetches
 from core import digest, policy, record
 from core import problems as found
 
@@ -16,7 +17,7 @@ _MOMENT_S = 0.1
 class Worker:
     """Passes over the target that `configured` describes. `allowed` is what was allowed on the command line."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what surrounds a worker, by name
         self,
         configured: settings.Settings,
         beats: pulse.Pulse,
@@ -24,6 +25,7 @@ class Worker:
         *,
         allowed: policy.Permissions = policy.Permissions(),
         machine: clock.Clock = clock.Clock(),
+        shared: shared_fetches.Member | None = None,
     ) -> None:
         self._configured = configured
         self._beats = beats
@@ -31,7 +33,8 @@ class Worker:
         self._allowed = allowed
         self._clock = machine
         self._limits = limits(configured)
-        self._settle = settling.of_directory(configured, machine)
+        self._settle = settling.of_directories(configured, machine)
+        self._shared = shared or shared_fetches.SharedFetches(machine).member()
         self._timed: timing.Timed | None = None
 
     @property
@@ -39,37 +42,43 @@ class Worker:
         """The identity of the content that the pass under way works on."""
         return self._timed.subject if self._timed else ""
 
-    def look(self, *, whole: bool = False) -> loop.Sight:
+    def look(self, *, whole: bool = False) -> turning.Sight:
         """The source's content now. Content that breaks the contract has an identity too: what is wrong with it. With
         `whole`, what is new is read to its end, to say whether it may take the place of what is worked on."""
         subject = ""
+        served = False
         try:
             with self._open() as opened:
                 fetched = opened.fetch()
+                served = fetched.away is not None
                 subject = timing.subject(fetched)
                 if whole and subject != self.subject:
                     opened.read()
         except errors.ControllerError as error:
-            away = error.reason == loop.AWAY
+            away = error.reason == turning.AWAY
             lasting = error.meaning.disposition is not errors.Disposition.TRANSIENT
             seen = subject or (identity(error.reason, error.message, error.problems) if lasting else None)
-            return loop.Sight(seen, good=False, away=away, retry_after_s=error.retry_after_s)
-        return loop.Sight(subject, good=not fetched.missing_secrets)
+            return turning.Sight(seen, good=False, away=away, retry_after_s=error.retry_after_s)
+        return turning.Sight(subject, good=not fetched.missing_secrets, away=served)
 
-    def converge(self) -> loop.Ended:
+    def converge(self) -> turning.Ended:
         """One pass. What cannot even be opened is a failed pass like any other."""
         self._timed = None
         try:
             unopened = self._open()
         except errors.ControllerError as error:
             seen = identity(error.reason, error.message, error.problems)
-            return loop.Ended(report.of_error(error), seen, seen=False)
+            return turning.Ended(report.of_error(error), seen, seen=False)
         with unopened as opened:
             timed = timing.Timed(opened, self._beats, self._limits, self._clock)
             self._timed = timed
             ended = reconciler.reconcile_once(timed, world.Request(opened.rules, self._allowed))
             known = _record_of(opened)
-        return loop.Ended(
+        if timed.away:  # `shared` obeys the wish of the remote, and passes go on meanwhile
+            ended = replace(ended, retry_after_s=0.0)
+        if not ended.failed:  # one take-over is meant, not one in answer to each of somebody else's
+            self._allowed = replace(self._allowed, take_over=False)
+        return turning.Ended(
             ended,
             timed.subject or identity(ended.reason, ended.message, ended.problems),
             timed.commit,
@@ -80,10 +89,13 @@ class Worker:
             known.suspension is not None,
             seen=bool(timed.subject),
             suspended_s=_left_s(known.suspension, self._clock),
+            served=timed.away != "" and ended.reason == timed.away,
         )
 
     def _open(self) -> target.Target:
-        return target.Target(self._configured, cuts=self._cuts, settle=self._settle, machine=self._clock)
+        return target.Target(
+            self._configured, cuts=self._cuts, settle=self._settle, shared=self._shared, machine=self._clock
+        )
 
 
 def limits(configured: settings.Settings) -> timing.Limits:
@@ -91,7 +103,7 @@ def limits(configured: settings.Settings) -> timing.Limits:
     given = configured.deadlines
     return timing.Limits(
         lock_s=configured.lock_wait,
-        fetch_s=given.git * 2 + 60.0,
+        fetch_s=(given.git * 3 + 60.0) * max(len(configured.source.gits), 1),
         look_s=given.probe * 4,
         build_s=given.build,
         push_s=given.push * 4,
@@ -100,9 +112,9 @@ def limits(configured: settings.Settings) -> timing.Limits:
 
 
 def longest_look_s(configured: settings.Settings) -> float:
-    """How long one look at the source may take: a folder is given its patience to come to rest."""
-    directory = configured.source.directory
-    return limits(configured).fetch_s + (directory.patience if directory else 0.0)
+    """How long one look at the sources may take: a folder is given its patience to come to rest."""
+    patience_s = sum(directory.patience for directory in configured.source.directories)
+    return limits(configured).fetch_s + patience_s
 
 
 def _record_of(opened: target.Target) -> record.Record:

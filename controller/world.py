@@ -20,6 +20,7 @@ from core import (
     items,
     notices,
     observed,
+    ownership,
     plan,
     policy,
     record,
@@ -32,7 +33,8 @@ class Fetched:
     """The source's content, resolved to a revision but not yet read.
 
     `rules_digest` covers the settings that reading and making images depend on; `missing_secrets` are names that are
-    required and not set. `project` is the manifest's. `commit` is that of a git source.
+    required and not set. `project` is the manifest's. `commit` is that of a git source. With `away` no source answers,
+    and this is the last good checkout; `notes` say what there is to say of the source otherwise.
     """
 
     revision: str
@@ -41,15 +43,23 @@ class Fetched:
     missing_secrets: tuple[str, ...] = ()
     project: str = ""
     commit: str = ""
+    away: errors.ControllerError | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for: the standing policy, what is allowed this once, and the preconditions of a saved plan."""
+    """What was asked for: the standing policy, what is allowed this once, the preconditions of a saved plan, and
+    whether the target is to be kept like this."""
 
     rules: policy.Policy
     allowed: policy.Permissions = policy.Permissions()
     saved: plan.Preconditions | None = None
+    manner: ownership.Manner = ownership.Manner.FOLLOWS
+
+    def asked(self, project: str) -> ownership.Asked:
+        """What this is to CONFIG_DIR, once the artifact's project is known."""
+        return ownership.Asked(self.manner, project, self.allowed.take_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +144,12 @@ class World(Protocol):
 
     def remember(self, *, with_items: bool) -> record.Record:
         """The record; with the items of the applied set, or cheaply without."""
+
+    def owning(self, asked: ownership.Asked, remembered: record.Record) -> ownership.Verdict:
+        """Whether CONFIG_DIR is ours for what is asked: one small file is read, and nothing written."""
+
+    def claim(self, owner: ownership.Owner, remembered: record.Record) -> None:
+        """Make CONFIG_DIR ours, as `owning` said."""
 
     def look(self) -> observed.Observed:
         """One look at CONFIG_DIR."""

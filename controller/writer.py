@@ -8,11 +8,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import assert_never
 
 from controller import clock, errors, failpoints, translate, world
 from core import actions, assembly, digest, items, policy, publishing
 from manifests import config_dir, generation, merge_lock, plain_files
 from manifests import errors as manifests_errors
+
+Written = actions.Sweep | actions.Publish | actions.PublishResources | actions.Confirm
+"""The actions that write CONFIG_DIR."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,21 @@ class Writer:
     config_dir: Path
     machine: clock.Clock
     lock_wait_s: float
+
+    def act(self, action: Written, *, newest_mtime_s: int, last_generation: int) -> world.Acted | world.Told:
+        """Perform one action; the numbers are those of `publish`."""
+        match action:
+            case actions.Publish():
+                return self.publish(action, newest_mtime_s=newest_mtime_s, last_generation=last_generation)
+            case actions.PublishResources():
+                return self.publish_resources(action, newest_mtime_s=newest_mtime_s, last_generation=last_generation)
+            case actions.Confirm():
+                return self.confirm()
+            case actions.Sweep():
+                self.sweep(action)
+                return world.Told()
+            case _:
+                assert_never(action)
 
     def publish(self, action: actions.Publish, *, newest_mtime_s: int, last_generation: int) -> world.Acted:
         """Make the documents visible. `newest_mtime_s` is the newest time that any consumer may have seen, and

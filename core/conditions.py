@@ -38,7 +38,7 @@ Statement = tuple[str, str, str]
 class Result:
     """How a pass ended. `reason` is an `Outcome` or the code of the error or first blocker. `source_read` is None when
     the pass ended before it looked at the source, or needed none. `stack` is what `of_stack` says of the look at it,
-    empty when there was none."""
+    empty when there was none; with ``SourceReady``, where the look at the source said more than that it was read."""
 
     converged: bool
     reason: str
@@ -88,15 +88,21 @@ def after(result: Result, before: Mapping[str, record.Condition], *, now: str) -
 def after_look(
     seen: Mapping[str, Statement], before: Mapping[str, record.Condition], *, now: str
 ) -> dict[str, record.Condition]:
-    """The conditions after a look at the stack that led to nothing else. Equal to `before` when it says nothing new:
-    a message alone is not new."""
+    """The conditions after a look at stack and source that led to nothing else. Equal to `before` when it says nothing
+    new: a message alone is not new, but for which source answered."""
     return {
         type_: standing
-        if (statement := seen.get(type_)) is None or statement[:2] == (standing.status, standing.reason)
-        else record.Condition(type_, *statement, standing.revision, now)
+        if (statement := seen.get(type_)) is None or _is_old(type_, statement, standing)
+        else _moved(standing, record.Condition(type_, *statement, standing.revision, now))
         for type_, standing in before.items()
         if type_ in TYPES
     }
+
+
+def _is_old(type_: str, statement: Statement, standing: record.Condition) -> bool:
+    same = statement[:2] == (standing.status, standing.reason)
+    whole = type_ == "SourceReady" and standing.status == "True"
+    return same and (statement[2] == standing.message or not whole)
 
 
 def _of_stack(result: Result, before: record.Condition | None, type_: str) -> Statement:
@@ -117,6 +123,8 @@ def _stalled(result: Result) -> tuple[str, str]:
 def _source(result: Result, before: record.Condition | None) -> Statement:
     if result.reason in SOURCE_REASONS:
         return "False", result.reason, result.message
+    if "SourceReady" in result.stack:
+        return result.stack["SourceReady"]
     if result.source_read:
         return "True", "Read", ""
     return _standing(before) or ("Unknown", "NotLookedAt", "")

@@ -5,7 +5,7 @@ ones, and gives the full list of what a publish would hold. Decides nothing abou
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -58,7 +58,8 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One item that a publish would add, change or remove. `before` and `after` are None where there is nothing."""
+    """One item that a publish would add, change or remove. `before` and `after` are None where there is nothing.
+    `provenance` of what goes is where it came from."""
 
     operation: Operation
     key: items.ItemKey
@@ -105,7 +106,7 @@ def compare(
     adopted: list[items.ItemKey] = []
     for key, item in wanted.items.items():
         origin = wanted.provenance[key]
-        result.append(record.AppliedItem(item, origin.entry))
+        result.append(record.AppliedItem(item, origin.entry, origin.file if origin.line else ""))
         change = _wanted_change(item, seen, owned.get(key), origin)
         if change is not None:
             changes.append(change)
@@ -122,7 +123,8 @@ def compare(
             changes.append(removal)
             continue
         (foreign if owner is None else orphaned).append(key)
-        result.append(record.AppliedItem(item, None if owner is None else owner.entry))
+        kept = record.AppliedItem(item, None) if owner is None else replace(owner, item=item)
+        result.append(kept)
     result.sort(key=lambda part: items.KIND_ORDER[part.item.key.kind])
     changes.extend(_reordered(wanted, seen, owned, changes))
     changes.extend(_damaged(seen))
@@ -178,7 +180,14 @@ def _unwanted_change(
         return None
     effect = _effect(Operation.REMOVE, item.key.kind, drifted=False)
     cause = Cause.CHANGE if reason is Reason.REMOVED_FROM_SOURCE else Cause.DRIFT
-    return Change(Operation.REMOVE, item.key, cause, reason, effect, item, None, None)
+    return Change(Operation.REMOVE, item.key, cause, reason, effect, item, None, _recorded(owner))
+
+
+def _recorded(owner: record.AppliedItem | None) -> desired.Provenance | None:
+    """Where an item stood that nobody asks for any more, as far as the record knows it."""
+    if owner is None or owner.entry is None:
+        return None
+    return desired.Provenance(owner.entry, owner.file, owner.item.line if owner.file else 0)
 
 
 def _effect(operation: Operation, kind: items.Kind, *, drifted: bool) -> Effect:

@@ -1,5 +1,5 @@
-"""What forbids a plan: suspension, holds, missing secrets, an incompatible stack, images nobody builds, and removals
-that look like an accident (design.md section 5, faults.md P6 and C1)."""
+"""What forbids a plan: a CONFIG_DIR of somebody else, suspension, holds, missing secrets, an incompatible stack, images
+nobody builds, and removals that look like an accident (design.md section 5, faults.md P6, B8 and C1)."""
 
 from collections.abc import Iterator
 
@@ -14,6 +14,8 @@ _COUNTED = (items.Kind.FUNCTION, items.Kind.ROUTE, items.Kind.TABLE, items.Kind.
 
 def blockers(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Blocker]:
     """Everything that stands in the way, all of it, most deliberate first."""
+    if situation.owning.refusal:
+        yield notices.Blocker("OwnedByOther", situation.owning.refusal)
     yield from stops(situation.remembered, situation.wanted.revision)
     if situation.missing_secrets:
         yield notices.Blocker("SecretsMissing", f"required secrets are not set: {', '.join(situation.missing_secrets)}")

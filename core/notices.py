@@ -1,7 +1,9 @@
 """What a plan says besides its actions: blockers and notices. Reasons are codes; what to do about a code is one table
 in `controller.errors`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from core import problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +16,11 @@ class Blocker:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell that stops nothing."""
+    """Something to tell that stops nothing. `place` is the problem that `message` says in words, None for others."""
 
     code: str
     message: str
+    place: problems.Problem | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

@@ -69,8 +69,10 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Permissions:
     """What was allowed for this one pass: `shrink` names a revision (or a prefix of it) whose removals are wanted;
-    `skip_images` says that somebody else builds the images; `rebuild` that every one is built anew, without cache."""
+    `skip_images` says that somebody else builds the images; `rebuild` that every one is built anew, without cache;
+    `take_over` that CONFIG_DIR becomes this target's, whosever it is."""
 
     shrink: str = ""
     skip_images: bool = False
     rebuild: bool = False
+    take_over: bool = False

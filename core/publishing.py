@@ -15,6 +15,9 @@ SWITCH = "..data"
 SWITCH_TEMP = "..data_tmp"
 """The next `SWITCH` while it is prepared."""
 
+OWNER_TEMP = "..controller-owner_tmp"
+"""The file that names the owner of CONFIG_DIR (`core.ownership`) while it is prepared."""
+
 MAX_LEAD_S = 1.0
 """How far a modification time may be ahead of the clock (consumers.md GW2)."""
 
@@ -74,7 +77,7 @@ def document_temp(document: items.Document) -> str:
 
 def is_temp(name: str) -> bool:
     """Whether only an interrupted publish leaves this name behind."""
-    return name == SWITCH_TEMP or name in _DOCUMENT_TEMPS
+    return name in (SWITCH_TEMP, OWNER_TEMP) or name in _DOCUMENT_TEMPS
 
 
 def kept(visible: int | None, numbers: Iterable[int]) -> frozenset[int]:

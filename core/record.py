@@ -13,10 +13,24 @@ from core import compatibility, image_inputs, items
 @dataclass(frozen=True, slots=True)
 class AppliedItem:
     """An item of a published set. `entry` is the id of the entry that it came from; None means foreign: it was there
-    before us, was kept, and is never pruned."""
+    before us, was kept, and is never pruned. `file` is the document of the entry that it stood in, at the item's line;
+    "" when that is not known."""
 
     item: items.Item
     entry: str | None
+    file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """That a CONFIG_DIR is this target's (`core.ownership`): the `id` that stands there too, and the one before it,
+    which still stands there when a claim was cut short. `place` is its absolute path and `folder` its inode, by which
+    another one is told from it."""
+
+    id: str
+    previous: str
+    place: str
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +137,11 @@ class Record:
 
     `images` are those that were built here, as they were last seen in order. `provisioned_digest` is the one of the
     resources that the provisioner last made true, and where: "" when it never ran, `core.provisioning.FAILED` when it
-    last failed. `base_tag` is the tag of the stack that the floating lambda base last took: a stack that is down for a
-    while rebuilds nothing. `commit` is the newest one of a git source that was applied, as `ref`, "" for other sources.
-    `project` is the last one that an applied artifact named. `repairs` count the healing that does not hold. `intended`
-    is what attempts since the last success were about to publish: see `core.intentions`. `unconverged` is what nobody
-    but a person makes true: see `core.unconverged`.
+    last failed. `claim` says which CONFIG_DIR is ours. `base_tag` is the tag of the stack that the floating lambda base
+    last took: a stack that is down for a while rebuilds nothing. `commit` is the newest one of a git source that was
+    applied, as `ref`, "" for other sources. `project` is the last one that an applied artifact named. `repairs` count
+    the healing that does not hold. `intended` is what attempts since the last success were about to publish: see
+    `core.intentions`. `unconverged` is what nobody but a person makes true: see `core.unconverged`.
     """
 
     attempted_revision: str = ""
@@ -148,5 +162,6 @@ class Record:
     project: str = ""
     repairs: Repairs | None = None
     unconverged: tuple[Unconverged, ...] = ()
+    claim: Claim | None = None
     rebuilt: str = ""
     """Why the record is empty although a target was there: set when a lost or corrupt one was set aside."""

@@ -16,7 +16,7 @@ _PROVISIONED = (items.Kind.TABLE, items.Kind.BUCKET)
 def of(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notices.Notice]:
     """Everything worth saying that stops nothing."""
     for warning in situation.wanted.warnings:
-        yield notices.Notice("ArtifactWarning", str(warning))
+        yield notices.Notice("ArtifactWarning", str(warning), warning)
     for problem in situation.seen.problems:
         yield notices.Notice("ConfigDirInvalid", str(problem))
     yield from _kept(comparison)
@@ -26,7 +26,7 @@ def of(situation: situations.Situation, comparison: diff.Diff) -> Iterator[notic
     yield from _of_the_stack(situation)
     yield from _not_provisioned(situation)
     yield from situation.skipped
-    yield from _not_convergeable(comparison)
+    yield from not_convergeable(comparison)
 
 
 def _kept(comparison: diff.Diff) -> Iterator[notices.Notice]:
@@ -71,7 +71,7 @@ def left_unprovisioned() -> notices.Notice:
     )
 
 
-def _not_convergeable(comparison: diff.Diff) -> Iterator[notices.Notice]:
+def not_convergeable(comparison: diff.Diff) -> Iterator[notices.Notice]:
     """What no provisioner run can make true (consumers.md PR1)."""
     for change in comparison.changes:
         if change.effect is diff.Effect.NOT_CONVERGEABLE:

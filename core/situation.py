@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from core import compatibility, desired, image_work, notices, observed, policy, record, stack
+from core import compatibility, desired, image_work, notices, observed, ownership, policy, record, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Situation:
     the ones that this pass has made already: it looked again since. `obstacles` are what kept it from a verdict,
     `skipped` what there is to say of images that somebody else makes.
     `provisioner` says that the stack has one that can be run from here, `provisions_where` which stack that is: its
-    project and its engine. `now_s` is in seconds since the epoch.
+    project and its engine. `owning` says whether CONFIG_DIR is ours to change. `now_s` is in seconds since the epoch.
     """
 
     wanted: desired.Desired
@@ -35,4 +35,5 @@ class Situation:
     skipped: tuple[notices.Notice, ...] = ()
     provisioner: bool = False
     provisions_where: str = ""
+    owning: ownership.Verdict = ownership.OURS
     now_s: float = 0.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import artifacts, commands, followed, matrix, stacks
+from e2e.harness import artifacts, commands, engine_proxy, followed, matrix, stacks
 
 HERE = Path(__file__).parent
 UNAVAILABLE = re.compile(r"environment \w+ is unavailable: [^\n]*?(?=['\")]*$)", re.MULTILINE)
@@ -58,10 +58,13 @@ def environment(request: pytest.FixtureRequest) -> matrix.Environment:
 
 
 @pytest.fixture(scope="module")
-def stack(environment: matrix.Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
+def stack(
+    environment: matrix.Environment, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[stacks.Stack]:
     """A running stack that only this module uses, with an empty CONFIG_DIR at first."""
     folder = tmp_path_factory.mktemp(environment.name)
-    with stacks.running(stacks.Stack(environment.name, folder, folder / environment.config_dir)) as up:
+    wanted = stacks.Stack(environment.name, folder, folder / environment.config_dir)
+    with stacks.running(wanted) as up, engine_proxy.asked_for(up, request.path.stem):
         yield up
 
 

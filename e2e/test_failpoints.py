@@ -31,6 +31,8 @@ def test_a2_killed_after_every_step(
     counted["changes"] += 1
     said, table = f"hello after {step} {counted['changes']}", f"e2e-after-{step}"
     change(target, said, table)
+    if step is failpoints.Step.CLAIMED:  # an applier of before has cleared the folder: it is claimed anew
+        (stack.config_dir / ".controller-owner").unlink()
     since = watch.now()
     killed = target.start(env={"FAILPOINT": f"{step}:kill"})
     killed.communicate(timeout=120)

@@ -131,6 +131,21 @@ def test_the_remote_is_away_for_a_while(follows: followed.Followed, staying: dae
     assert staying.metric("condition", type="SourceReady", status="True") == 1
 
 
+def test_drift_is_healed_while_the_remote_is_away(follows: followed.Followed, staying: daemon.Following) -> None:
+    """E2: from the last good checkout; the pass still says that the remote is away."""
+    before = watch.documents(follows.config_dir)
+    follows.repository.go_away()
+    try:
+        (follows.config_dir / "routing.yml").write_text("routes: []\n", encoding="utf-8")
+        told = staying.look()
+        assert (told["reason"], told["failed"], told["changed"]) == ("SourceUnavailable", True, True)
+        assert watch.documents(follows.config_dir) == before
+        assert follows.answer(serves(follows)) == serves(follows)
+    finally:
+        follows.repository.come_back()
+    assert staying.look()["reason"] == "InSync"
+
+
 def test_the_remote_comes_back_and_nobody_says_so(follows: followed.Followed) -> None:
     """C1: the retry alone heals it."""
     follows.push(mark=next_marks(follows), table=follows.shown.table)

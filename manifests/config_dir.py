@@ -12,13 +12,13 @@ import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from core import digest, items, observed, publishing
+from core import digest, items, observed, ownership, publishing
 from manifests import atomic, errors
 
 LOCK_NAME = ".artifact-merge.lock"
 """The contract's lock file: contract.md section 4."""
 
-KNOWN_NAMES = frozenset({".controller", LOCK_NAME, "lost+found", ".gitkeep", ".keep", ".gitignore"})
+KNOWN_NAMES = frozenset({".controller", ownership.NAME, LOCK_NAME, "lost+found", ".gitkeep", ".keep", ".gitignore"})
 """Names that may lie in CONFIG_DIR without being worth a word."""
 
 _DOCUMENT_NAMES = frozenset(document.value for document in items.Document)

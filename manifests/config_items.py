@@ -7,7 +7,7 @@ all. Opens nothing: the bytes are an argument.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core import documents as rules
 from core import grammar, items, observed, problems
@@ -45,6 +45,16 @@ def read(
         unreadable=frozenset(document for document, reading in readings.items() if not reading.readable),
         problems=tuple(problem for reading in readings.values() for problem in reading.wrong),
     )
+
+
+def seen(
+    documents: Mapping[items.Document, bytes | None], look: observed.Observed, *, allowed_names: frozenset[str]
+) -> observed.ObservedItems:
+    """The same of what a look at CONFIG_DIR has found: of a link that leads nowhere nothing can be said."""
+    found = read(documents, allowed_names=allowed_names)
+    states = look.documents.items()
+    dangling = {document for document, state in states if state.presence is observed.Presence.DANGLING}
+    return replace(found, unreadable=found.unreadable | dangling)
 
 
 def _read(document: items.Document, content: bytes, allowed_names: frozenset[str]) -> _Reading:

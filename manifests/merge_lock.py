@@ -28,6 +28,8 @@ _POLL_S = 0.05
 _MARK = "kernel lock: flock"
 _HALF_WRITTEN_S = 2.0
 """How long a file without a pid may be one that an older applier has created and not yet written."""
+_EVERY_PID = "pid:[4026531836]"
+"""The first pid namespace, whose number is part of the kernel's interface: from there every process is seen."""
 
 
 class Clock(Protocol):
@@ -78,16 +80,27 @@ class DirectoryLock:
             self._fd = None
 
 
+def _sees_every_pid() -> bool:
+    """Whether a process that is not seen from here is none."""
+    try:
+        return os.readlink("/proc/self/ns/pid") == _EVERY_PID
+    except OSError:
+        return False
+
+
 @contextlib.contextmanager
-def merge_lock(path: Path, *, clock: Clock, wait_s: float = WAIT_S) -> Iterator[None]:
+def merge_lock(
+    path: Path, *, clock: Clock, wait_s: float = WAIT_S, sees_every_pid: Callable[[], bool] = _sees_every_pid
+) -> Iterator[None]:
     """Hold CONFIG_DIR's ``.artifact-merge.lock``; it is removed afterwards, unless somebody else's lies there by then.
 
-    Waits for a living owner up to `wait_s` seconds and takes over from a dead one. Raises `errors.LockBusy` naming pid
-    and path, `errors.ConfigDirError` when the file can be neither created nor judged.
+    Waits for a living owner up to `wait_s` seconds and takes over from a dead one. Where not `sees_every_pid`, an owner
+    that is not seen may live outside of this container: its file counts for as long as a waiter would wait. Raises
+    `errors.LockBusy` naming pid and path, `errors.ConfigDirError` when the file can be neither created nor judged.
     """
     file = path / config_dir.LOCK_NAME
     try:
-        fd = _wait_for_file(file, clock, wait_s)
+        fd = _wait_for_file(file, clock, wait_s, sees_every_pid)
     except OSError as error:
         raise errors.ConfigDirError(file, error) from error
     try:
@@ -130,11 +143,11 @@ def _holder(path: Path) -> str:
     return unseen
 
 
-def _wait_for_file(file: Path, clock: Clock, wait_s: float) -> int:
+def _wait_for_file(file: Path, clock: Clock, wait_s: float, sees_every_pid: Callable[[], bool]) -> int:
     deadline_s = clock.monotonic_s() + wait_s
     while True:
         fd = _opened(file)
-        owner = _try_to_own(fd, file, clock.now_s())
+        owner = _try_to_own(fd, file, clock.now_s(), sees_every_pid)
         if owner is None:
             return fd
         os.close(fd)
@@ -162,7 +175,7 @@ def _signed(fd: int, file: Path) -> int:
     return fd
 
 
-def _try_to_own(fd: int, file: Path, now_s: float) -> str | None:
+def _try_to_own(fd: int, file: Path, now_s: float, sees_every_pid: Callable[[], bool]) -> str | None:
     """Make the open lock file ours. None when it is, else who has it. Writes nothing before it is free."""
     try:
         found = os.fstat(fd)
@@ -170,7 +183,7 @@ def _try_to_own(fd: int, file: Path, now_s: float) -> str | None:
             raise atomic.NotRegularError(errno.EINVAL, "is not a regular file")
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         first, second = _first_lines(fd)
-        owner = None if second == _MARK else _owner(first, age_s=now_s - found.st_mtime)
+        owner = None if second == _MARK else _owner(first, now_s - found.st_mtime, sees_every_pid)
         if owner is None:
             _sign(fd, file)
         if not _is_named(file, fd):
@@ -183,7 +196,7 @@ def _try_to_own(fd: int, file: Path, now_s: float) -> str | None:
         raise
 
 
-def _owner(first_line: str, *, age_s: float) -> str | None:
+def _owner(first_line: str, age_s: float, sees_every_pid: Callable[[], bool]) -> str | None:
     """Who owns a file that no kernel lock protects: an older applier, or nobody (None)."""
     pid = _pid(first_line)
     if pid is None:
@@ -191,7 +204,10 @@ def _owner(first_line: str, *, age_s: float) -> str | None:
     if pid == os.getpid():
         # Not us. Dead, or of the same number in another pid namespace: both happen to the pid 1 of a container.
         return f"an applier (pid {pid}, in another container)" if abs(age_s) < WAIT_S else None
-    return f"an applier (pid {pid})" if _is_alive(pid) else None
+    if _is_alive(pid):
+        return f"an applier (pid {pid})"
+    unsure = abs(age_s) < WAIT_S and not sees_every_pid()
+    return f"an applier (pid {pid}, which may live outside of this container)" if unsure else None
 
 
 def _pid(first_line: str) -> int | None:

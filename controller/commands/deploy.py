@@ -1,5 +1,6 @@
 """`controller deploy`: one artifact into one directory, without a source to follow."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import click
 
 from controller import reconciler, settings, target
 from controller.commands import options as shared
-from controller.commands import passes
+from controller.commands import passes, steps
+from core import ownership
 
 
 @click.command(short_help="Apply one artifact to one directory, without a source.")
@@ -19,6 +21,7 @@ from controller.commands import passes
 @click.option("--skip-images", is_flag=True, help="Somebody else builds and pushes the images.")
 @shared.docker_context
 @shared.allow_shrink
+@shared.take_over
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
@@ -31,7 +34,9 @@ def command(interruption: Any, /, artifact: Path, out: Path, no_cache: bool, **o
         ("source", "directory", "allow_outside"): True,
         ("manifest", "path"): artifact.name,
     }
-    with target.Target(settings.load(None, flags), cuts=interruption, fresh=no_cache) as opened:
-        ended = reconciler.reconcile_once(opened, passes.request(opened, {**options, "no_cache": no_cache}))
-    passes.show(ended, shared.printer(options))
+    printer, given = shared.printer(options), settings.load(None, flags)
+    with steps.shown(printer), target.Target(given, cuts=interruption, fresh=no_cache) as opened:
+        asked = passes.request(opened, {**options, "no_cache": no_cache})
+        ended = reconciler.reconcile_once(opened, replace(asked, manner=ownership.Manner.ONCE))
+    passes.show(ended, printer)
     return ended.exit_code

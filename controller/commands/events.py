@@ -1,24 +1,36 @@
 """`controller events`: what happened to single functions, routes and resources."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from controller import errors
+from controller import errors, history, output, settings, target
 from controller.commands import options as shared
+from controller.commands import several
 from core import digest
 
 
 @click.command(short_help="What happened to single things, newest first.")
 @click.option("--limit", type=click.IntRange(min=1, max=10_000), default=50, show_default=True, help="Rows to show.")
 @shared.of_target
+@shared.of_targets
 @shared.of_output
 @click.pass_obj
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List published changes, one row for each thing."""
-    with shared.open_target(options, interruption).require_config_dir() as opened:
-        rows = opened.memory.events(limit)
-    payload = {
+
+    def work(configured: settings.Settings, printer: output.Printer) -> int:
+        with target.Target(configured, cuts=interruption).require_config_dir() as opened:
+            rows = opened.memory.events(limit)
+        printer.result("events", _payload(rows), _lines(rows) or ["nothing is recorded yet"])
+        return errors.OK
+
+    return several.run(options, "events", work)
+
+
+def _payload(rows: Sequence[history.EventRow]) -> dict[str, Any]:
+    return {
         "rows": [
             {
                 "at": row.at,
@@ -30,6 +42,7 @@ def command(interruption: Any, /, limit: int, **options: Any) -> int:
             for row in rows
         ]
     }
-    lines = [f"{row.at}  {row.subject}  {row.reason}  {row.message}  {digest.short(row.revision)}" for row in rows]
-    shared.printer(options).result("events", payload, lines or ["nothing is recorded yet"])
-    return errors.OK
+
+
+def _lines(rows: Sequence[history.EventRow]) -> list[str]:
+    return [f"{row.at}  {row.subject}  {row.reason}  {row.message}  {digest.short(row.revision)}" for row in rows]

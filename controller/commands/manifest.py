@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from controller import errors, output, settings
+from controller import errors, output, targets
+from controller.commands import answering
 from controller.commands import options as shared
 from controller.sources import directory
 
@@ -24,7 +25,7 @@ def command() -> None:
 @command.command()
 @click.argument("paths", nargs=-1, type=shared.PATH, required=True, metavar="PATH...")
 @_of_config
-@shared.of_output
+@shared.of_step_output
 def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> int:
     """Check artifact.yml files, and all of them below folders, with every document of every entry: all problems, not
     the first.
@@ -33,7 +34,7 @@ def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> in
     that of the first that could not be read.
     """
     printer = shared.printer(options)
-    found = directory.validate_all(paths, directory.rules(settings.load(config, {})))
+    found = directory.validate_all(paths, directory.rules(targets.shared(config)))
     problems = [problem for report in found for problem in report.problems]
     payload = {
         "valid": not any(report.invalid for report in found),
@@ -50,7 +51,7 @@ def validate(paths: tuple[Path, ...], config: Path | None, **options: Any) -> in
     printer.failure(f"{problem.severity}: {problem}" for problem in problems)
     printer.failure(f"hint: {errors.MEANINGS[reason].hint}" for reason in _unread(found))
     printer.result("validation", payload, (f"{report.path}: {_verdict(report)}" for report in found))
-    return directory.exit_code(found)
+    return answering.Answer(options, "manifest validate").told_of_validations(directory.exit_code(found), found)
 
 
 def _unread(found: Sequence[directory.Validation]) -> Sequence[str]:
@@ -78,7 +79,7 @@ def sync_ids(
     if not files:
         raise click.UsageError("name at least one artifact.yml")
     printer = shared.printer(options)
-    require_ids = settings.load(config, {}).manifest.require_ids
+    require_ids = targets.shared(config).manifest.require_ids
     differences = [
         (file, found)
         for file in files
@@ -106,7 +107,7 @@ def schema(subject: str, **options: Any) -> int:
     """Print the JSON Schema of artifact.yml or of controller.yml; as JSON it is the same, on one line."""
     from core import models
 
-    document = models.manifest_schema() if subject == "artifact" else settings.json_schema()
+    document = models.manifest_schema() if subject == "artifact" else targets.json_schema()
     click.echo(json.dumps(document, indent=None if shared.printer(options).as_json else 2))
     return errors.OK
 

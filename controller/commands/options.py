@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from controller import output
+from controller import errors, output
+from controller.commands import completing
+from controller.outputs import choice
 from core import digest
 
 if TYPE_CHECKING:
-    from controller import target
+    from controller import settings, target
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -54,6 +56,7 @@ _TARGET = (
 allow_shrink = click.option(
     "--allow-shrink", callback=_revision, metavar="REVISION", help="Allow this revision's removals."
 )
+take_over = click.option("--take-over", is_flag=True, help="Make a CONFIG_DIR of another owner this target's.")
 docker_context = click.option("--context", "docker_context", metavar="NAME", help="A context of the docker command.")
 _SOURCE = (
     click.option("--source", type=PATH, metavar="DIR", help="The folder of artifacts."),
@@ -68,14 +71,45 @@ _SOURCE = (
     docker_context,
     allow_shrink,
 )
-_OUTPUT = (
-    click.option("--output", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True),
+_WORDS = (
     click.option("-q", "--quiet", is_flag=True, help="Print no diagnostics."),
     click.option("-v", "--verbose", is_flag=True, help="Print every change."),
+)
+_OUTPUT = (
+    click.option("--output", "output_format", type=click.Choice(["text", "json"]), default="text", show_default=True),
+    *_WORDS,
+)
+_STEP_OUTPUT = (
+    click.option(
+        "--output",
+        "output_format",
+        type=click.Choice(list(map(str, choice.Form))),
+        help="For people, programs, or a CI job.  [text; github under GITHUB_ACTIONS]",
+    ),
+    *_WORDS,
 )
 _LOOP = (
     click.option("--interval", metavar="TIME", help="Between two looks at everything.  [30s]"),
     click.option("--listen", metavar="ADDRESS", help="Serve health, metrics and webhooks at HOST:PORT or :PORT."),
+)
+_OF_SEVERAL = "Of several in controller.yml"
+_TARGETS = (
+    click.option(
+        "--target",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=completing.targets,
+        help=f"{_OF_SEVERAL}, this one; may be repeated.  [all]",
+    ),
+)
+_ONE_TARGET = (
+    click.option(
+        "--target",
+        multiple=True,
+        metavar="NAME",
+        shell_complete=completing.targets,
+        help=f"{_OF_SEVERAL}, this one.",
+    ),
 )
 _WAIT = (click.option("--wait", metavar="TIME", help="Wait this long for another controller, e.g. 30s."),)
 
@@ -92,14 +126,21 @@ def _all(decorators: tuple[Callable[[Function], Function], ...]) -> Callable[[Fu
 of_target = _all(_TARGET)
 of_source = _all(_SOURCE)
 of_output = _all(_OUTPUT)
+of_step_output = _all(_STEP_OUTPUT)
 of_wait = _all(_WAIT)
 of_loop = _all(_LOOP)
+of_targets = _all(_TARGETS)
+of_one_target = _all(_ONE_TARGET)
 
 
 def printer(options: dict[str, Any]) -> output.Printer:
     """The printer that the output options ask for."""
+    form = choice.of(options["output_format"])
     return output.Printer(
-        as_json=options["output_format"] == "json", quiet=options["quiet"], verbose=options["verbose"]
+        as_json=form is choice.Form.JSON,
+        quiet=options["quiet"],
+        verbose=options["verbose"],
+        aside=form in choice.DOCUMENTS,
     )
 
 
@@ -124,8 +165,32 @@ def flags(options: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     }
 
 
-def open_target(options: dict[str, Any], interruption: Any = None) -> "target.Target":
-    """The target that settings and flags describe."""
-    from controller import settings, target
+def chosen(options: dict[str, Any]) -> "tuple[settings.Settings, ...]":
+    """The targets that settings and flags describe: all of them, or those that were named. What takes a CONFIG_DIR from
+    somebody is only for those that were named. Raises `ControllerError`."""
+    from controller import targets
 
-    return target.Target(settings.load(options.get("config"), flags(options)), cuts=interruption)
+    found = targets.load(options.get("config"), flags(options), options["target"])
+    if options.get("take_over") and len(found) > 1 and not options["target"]:
+        names = ", ".join(one.name for one in found)
+        raise errors.ControllerError("Usage", f"--take-over is for targets that are named: give --target, of {names}")
+    return found
+
+
+def only(options: dict[str, Any], given: dict[tuple[str, ...], Any] | None = None) -> "settings.Settings":
+    """The one target that settings and flags describe; of several, the one that was named. `given` are flags in the
+    place of those of `flags`. Raises `click.UsageError` when there are several, or `ControllerError`."""
+    from controller import targets
+
+    found = targets.load(options.get("config"), flags(options) if given is None else given, options["target"])
+    if len(found) > 1:
+        names = ", ".join(one.name for one in found)
+        raise click.UsageError(f"This is about one target: choose it with --target, one of {names}.")
+    return found[0]
+
+
+def open_target(options: dict[str, Any], interruption: Any = None) -> "target.Target":
+    """The only target, or the one that was chosen, as `only` finds it."""
+    from controller import target
+
+    return target.Target(only(options), cuts=interruption)

@@ -1,8 +1,10 @@
 """What `reconcile`, `deploy` and `rollback` share: the request of a pass, and showing how it ended."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from controller import output, report, world
+from controller.commands import painting
 from core import plan, policy
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ def request(opened: "target.Target", options: dict[str, Any], saved: plan.Precon
         shrink=options.get("allow_shrink") or "",
         skip_images=bool(options.get("skip_images")),
         rebuild=bool(options.get("no_cache")),
+        take_over=bool(options.get("take_over")),
     )
     return world.Request(opened.rules, allowed, saved)
 
@@ -31,7 +34,8 @@ def show(ended: report.Report, printer: output.Printer) -> None:
     printer.diagnostics(f"note: {note}" for note in ended.notes)
     if not printer.as_json:
         headline = "done" if ended.changed else "nothing to do"
-        printer.result("report", {}, [*_plan_lines(ended, printer), f"{headline} ({ended.reason}): {ended.message}"])
+        told = [*_plan_lines(ended, printer), f"{headline} ({ended.reason}): {ended.message}"]
+        printer.result("report", {}, told, paint=painting.of_plan(sys.stdout))
 
 
 def _plan_lines(ended: report.Report, printer: output.Printer) -> list[str]:

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, default=None, help="Treat compatibility warnings as errors.")
 @shared.docker_context
 @click.option("--config", type=shared.PATH, metavar="FILE", help="controller.yml  [default: none]")
+@shared.of_one_target
 @shared.of_output
 @click.pass_obj
 def command(interruption: Any, /, project: str | None, **options: Any) -> int:
     """Look at a compose project once and print every service. With a source, compare it with what the artifact
     requires, and end with 76 when it cannot be applied. Changes nothing."""
     del interruption
-    loaded = settings.load(options["config"], {**shared.flags(options), ("stack", "project"): project})
+    loaded = shared.only(options, {**shared.flags(options), ("stack", "project"): project})
     artifact = _artifact(loaded)
     if artifact is None and loaded.stack.project is None:
         raise click.UsageError("Missing option '--project' (or stack.project in controller.yml, or a source).")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from controller import compose_stack, errors, provisioner, settings
+from controller import compose_stack, errors, progress, provisioner, settings
 from controller.commands import options as shared
+from controller.commands import steps
 
 
 @click.command(short_help="Run the provisioner of a compose stack by itself, once.")
@@ -20,6 +21,7 @@ from controller.commands import options as shared
 @click.option("--project-dir", type=shared.PATH, metavar="DIR", help="Where compose's relative paths begin.")
 @click.option("--with-deps", is_flag=True, default=None, help="Let compose start what the provisioner depends on.")
 @click.option("--config", type=shared.PATH, metavar="FILE", help="controller.yml  [default: none]")
+@shared.of_one_target
 @click.option(
     "--config-dir", type=shared.PATH, metavar="DIR", help="CONFIG_DIR.  [the environment's, or the env file's]"
 )
@@ -30,7 +32,7 @@ def command(interruption: Any, /, **options: Any) -> int:
 
     One that runs already is waited for. Its last lines are printed with -v, and always when it failed."""
     del interruption
-    loaded = settings.load(options["config"], _flags(options))
+    loaded = shared.only(options, _flags(options))
     project = _required(loaded)
     runner = provisioner.Provisioner(
         compose_stack.ComposeStack(loaded, loaded.config_dir or Path()).engine,
@@ -38,11 +40,13 @@ def command(interruption: Any, /, **options: Any) -> int:
         project=project,
         config_dir=_config_dir(loaded, options),
         in_container=compose_stack.in_container(),
+        here=compose_stack.traces(),
         deadline_s=loaded.deadlines.provision,
     )
-    runner.require_service()
-    ran = runner.run("", secrets.token_hex(8))
     printer = shared.printer(options)
+    with steps.shown(printer), progress.step("running the provisioner"):
+        runner.require_service()
+        ran = runner.run("", secrets.token_hex(8))
     printer.diagnostics(f"note: {note}" for note in ran.notes)
     payload = {
         "project": project,
@@ -79,9 +83,9 @@ def _required(loaded: settings.Settings) -> str:
 
 
 def _config_dir(loaded: settings.Settings, options: dict[str, Any]) -> Path | None:
-    """CONFIG_DIR as it was given here. One in the environment is compose's own affair: it
-    goes through as it is, and may be the name of a volume."""
+    """CONFIG_DIR as it was given here. One in the environment is compose's own affair: it goes through as it is, and
+    may be the name of a volume. In a container, a folder is the container's, which the engine does not know (H12)."""
     inherited = os.environ.get("CONFIG_DIR")
     if options["config_dir"] is None and inherited and loaded.config_dir == Path(inherited):
-        return None
+        return loaded.config_dir if compose_stack.traces().ids and os.path.isdir(inherited) else None
     return loaded.config_dir

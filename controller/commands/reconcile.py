@@ -1,14 +1,16 @@
 """`controller reconcile`: stay and keep converged, or one pass with `--once`."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from controller import errors, reconciler, saved_plan
+from controller import errors, output, reconciler, saved_plan, settings, target
+from controller.commands import answering, passes, several, steps
 from controller.commands import options as shared
-from controller.commands import passes
+from controller.sources import shared_fetches
 
 
 @click.command(short_help="Converge CONFIG_DIR with the source.")
@@ -17,9 +19,11 @@ from controller.commands import passes
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes were made.")
 @shared.of_source
 @shared.of_target
+@shared.of_targets
 @shared.of_wait
 @shared.of_loop
-@shared.of_output
+@shared.take_over
+@shared.of_step_output
 @click.pass_obj
 def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitcode: bool, **options: Any) -> int:
     """Converge CONFIG_DIR with the source: read, compare, publish, record. Without --once, stay and keep it so."""
@@ -27,17 +31,27 @@ def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitco
         _refuse_of_once(plan, detailed_exitcode, options)
         return _stay(options)
     saved = saved_plan.load(plan) if plan is not None else None
-    with shared.open_target(options, interruption) as opened:
-        ended = reconciler.reconcile_once(opened, passes.request(opened, options, saved))
-    passes.show(ended, shared.printer(options))
-    return errors.DIFFERENCES if detailed_exitcode and ended.changed and not ended.failed else ended.exit_code
+    if saved is not None:
+        shared.only(options)
+
+    fetches, answer = shared_fetches.of_command(), answering.Answer(options, "reconcile")
+
+    def work(configured: settings.Settings, printer: output.Printer) -> int:
+        opening = target.Target(configured, cuts=interruption, shared=fetches())
+        with steps.shown(printer), opening as opened, answer.about(opened.source_root):
+            ended = reconciler.reconcile_once(opened, passes.request(opened, options, saved))
+        passes.show(ended, printer)
+        answer.of_report(ended, subject=opened.name, root=opened.source_root)
+        return errors.DIFFERENCES if detailed_exitcode and ended.changed and not ended.failed else ended.exit_code
+
+    return answer.told(several.run(options, "report", work, several.Manner(waits=True, answer=answer)))
 
 
 def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[str, Any]) -> None:
     given = (
         ("--plan", plan),
         ("--detailed-exitcode", detailed_exitcode),
-        ("--output json", options["output_format"] == "json"),
+        (f"--output {options['output_format']}", options["output_format"] not in (None, "text")),
     )
     for name, value in given:
         if value:
@@ -47,8 +61,9 @@ def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[st
 def _stay(options: dict[str, Any]) -> int:
     for number in (signal.SIGHUP, signal.SIGUSR1):  # before the first look these wishes are void, and must end nothing
         signal.signal(number, signal.SIG_IGN)
-    from controller import daemon, settings
+    from controller import daemon
     from core import policy
 
     allowed = policy.Permissions(shrink=options.get("allow_shrink") or "", skip_images=bool(options.get("skip_images")))
-    return daemon.Daemon(lambda: settings.load(options.get("config"), shared.flags(options)), allowed=allowed).run()
+    allowed = replace(allowed, take_over=bool(options["take_over"]))
+    return daemon.Daemon(lambda: shared.chosen(options), allowed=allowed).run()

@@ -4,25 +4,36 @@ from typing import Any
 
 import click
 
-from controller import errors
+from controller import errors, output, settings, target
 from controller.commands import options as shared
+from controller.commands import several
 
 
 @click.command(short_help="Lift a suspension, or the holds of a rollback.")
 @click.option("--held", is_flag=True, help="Lift the holds instead: the held revisions may be applied again.")
+@click.option("--take-over", is_flag=True, help="Also where another owner keeps CONFIG_DIR, which is to give way.")
 @shared.of_target
+@shared.of_targets
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
 def command(interruption: Any, /, held: bool, **options: Any) -> int:
-    """Let passes change CONFIG_DIR again. Changes nothing by itself."""
-    with shared.open_target(options, interruption).require_config_dir() as opened, opened.exclusive():
-        remembered = opened.remember(with_items=False)
-        if held:
-            opened.memory.release_holds()
-            lifted = [f"hold on {hold.revision} lifted" for hold in remembered.holds]
-        else:
-            opened.memory.resume()
-            lifted = ["suspension lifted"] if remembered.suspension else []
-    shared.printer(options).result("resume", {"lifted": lifted}, lifted or ["there was nothing to lift"])
-    return errors.OK
+    """Let passes change CONFIG_DIR again. Changes nothing by itself, and no owner either."""
+
+    def work(configured: settings.Settings, printer: output.Printer) -> int:
+        with target.Target(configured, cuts=interruption).require_config_dir() as opened, opened.exclusive():
+            opened.require_ours(take_over=options["take_over"])
+            lifted = _lifted(opened, held=held)
+        printer.result("resume", {"lifted": lifted}, lifted or ["there was nothing to lift"])
+        return errors.OK
+
+    return several.run(options, "resume", work)
+
+
+def _lifted(opened: target.Target, *, held: bool) -> list[str]:
+    remembered = opened.remember(with_items=False)
+    if held:
+        opened.memory.release_holds()
+        return [f"hold on {hold.revision} lifted" for hold in remembered.holds]
+    opened.memory.resume()
+    return ["suspension lifted"] if remembered.suspension else []

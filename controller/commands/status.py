@@ -1,28 +1,76 @@
 """`controller status`: what the record says, beside what CONFIG_DIR shows."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
-from controller import errors
+from controller import errors, output, settings, target
 from controller.commands import options as shared
+from controller.commands import several, watching
 from core import digest
 
 _MOST_NOTES = 10
 
 
 @click.command(short_help="What is live, what was tried, and the conditions.")
+@click.option("--watch", is_flag=True, help="Stay, and show it again when it is another.")
+@click.option("--interval", "every", metavar="TIME", help="With --watch: between two looks.  [2s]")
 @shared.of_target
+@shared.of_targets
 @shared.of_output
 @click.pass_obj
-def command(interruption: Any, /, **options: Any) -> int:
+def command(interruption: Any, /, watch: bool, every: str | None, **options: Any) -> int:
     """Show the target without changing anything: live revision and generation, the last attempt, holds, conditions."""
     from controller import status
 
-    with shared.open_target(options, interruption).require_config_dir() as opened:
-        payload = status.payload(opened)
-    shared.printer(options).result("status", payload, _lines(payload))
-    return errors.OK
+    every_s = watching.interval_s(every, watch=watch)
+
+    def work(configured: settings.Settings, printer: output.Printer) -> int:
+        with target.Target(configured, cuts=interruption).require_config_dir() as opened:
+            payload = status.payload(opened)
+        printer.result("status", payload, _lines(payload))
+        return errors.OK
+
+    def shown() -> int:
+        return several.run(options, "status", work, several.Manner(table=_table))
+
+    if not watch:
+        return shown()
+    return watching.until_the_end(shown, every_s, as_json=options["output_format"] == "json")
+
+
+_HEADINGS = ("TARGET", "READY", "REASON", "REVISION", "GENERATION", "")
+
+
+def _table(rows: Sequence[several.Row]) -> Iterator[str]:
+    """One line a target."""
+    cells = [_HEADINGS, *(_cells(row["target"], row["result"] or {}) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def _cells(name: str, shown: dict[str, Any]) -> tuple[str, ...]:
+    if "failed" in shown:
+        return name, "Unknown", shown["reason"], "-", "-", ""
+    ready = next((one for one in shown["conditions"] if one["type"] == "Ready"), {"status": "-", "reason": "-"})
+    revision = digest.short(shown["applied_revision"]) if shown["applied_revision"] else "-"
+    generation = "-" if shown["generation"] is None else str(shown["generation"])
+    marks = (
+        ("kept by another owner", shown["owner"] and not shown["owner"]["ours"]),
+        ("suspended", shown["suspension"]),
+        ("held", shown["holds"]),
+        ("differs from the record", shown["applied_revision"] and not shown["config_dir_as_recorded"]),
+    )
+    return (
+        name,
+        ready["status"],
+        ready["reason"],
+        revision,
+        generation,
+        ", ".join(text for text, is_so in marks if is_so),
+    )
 
 
 def _serving_line(serving: dict[str, Any]) -> str:
@@ -40,8 +88,14 @@ def _commit_lines(git: dict[str, Any]) -> list[str]:
     return [f"{told:<12}commit {one['commit']} of {one['ref']}" for told, one in git.items() if one is not None]
 
 
+def _owner_lines(owner: dict[str, Any] | None) -> list[str]:
+    if owner is None:
+        return []
+    return [f"owner       {'' if owner['ours'] else 'NOT THIS TARGET: '}{owner['words']}"]
+
+
 def _lines(payload: dict[str, Any]) -> list[str]:
-    lines = [f"target      {payload['name']}"]
+    lines = [f"target      {payload['name']}", *_owner_lines(payload["owner"])]
     if payload["applied_revision"]:
         lines.append(f"applied     {digest.short(payload['applied_revision'])} at {payload['applied_at']}")
     else:

@@ -5,8 +5,9 @@ from typing import Any
 
 import click
 
-from controller import clock, errors, settings_values
+from controller import clock, errors, output, settings, settings_values, target
 from controller.commands import options as shared
+from controller.commands import several
 from core import record
 
 
@@ -15,22 +16,25 @@ from core import record
 @click.option("--for", "duration", metavar="TIME", help="Resume by itself after this time, e.g. 2h.")
 @click.option("--owner", default="operator", show_default=True, help="Who suspends.")
 @shared.of_target
+@shared.of_targets
 @shared.of_wait
 @shared.of_output
 @click.pass_obj
 def command(interruption: Any, /, reason: str, duration: str | None, owner: str, **options: Any) -> int:
     """Refuse every pass until `controller resume`, or until the time is over."""
     length = _length(duration) if duration is not None else None
-    with shared.open_target(options, interruption).require_config_dir() as opened, opened.exclusive():
-        since = opened.now()
-        until = clock.iso(since + length) if length is not None else None
-        opened.memory.suspend(record.Suspension(owner, reason, clock.iso(since), until))
-    shared.printer(options).result(
-        "suspension",
-        {"owner": owner, "reason": reason, "until": until},
-        [f"suspended until {until or 'resumed'}: {reason}"],
-    )
-    return errors.OK
+
+    def work(configured: settings.Settings, printer: output.Printer) -> int:
+        with target.Target(configured, cuts=interruption).require_config_dir() as opened, opened.exclusive():
+            opened.require_ours()
+            since = opened.now()
+            until = clock.iso(since + length) if length is not None else None
+            opened.memory.suspend(record.Suspension(owner, reason, clock.iso(since), until))
+        payload = {"owner": owner, "reason": reason, "until": until}
+        printer.result("suspension", payload, [f"suspended until {until or 'resumed'}: {reason}"])
+        return errors.OK
+
+    return several.run(options, "suspension", work)
 
 
 def _length(duration: str) -> datetime.timedelta:

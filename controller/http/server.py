@@ -8,13 +8,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import uvicorn
 
-from controller import errors, pulse, runs, secret_values, settings_sections
-from controller.http import answers, app, bounds, connections, sockets
+from controller import errors, secret_values, settings_sections
+from controller.http import app, bounds, connections, shown, sockets
 from core import webhooks
 
 _START_S = 10.0
@@ -142,37 +142,22 @@ def secret_of(configured: settings_sections.Http) -> bytes | None:
 
 
 @contextlib.contextmanager
-def serving(  # noqa: PLR0913 - what is served, by name
+def serving(
     configured: settings_sections.Http,
-    asked: runs.Runs,
-    beats: pulse.Pulse,
+    targets: Callable[[], Sequence[shown.Shown]],
     metrics: app.Metrics,
     *,
-    status: Callable[[], Mapping[str, Any]],
-    ready_within_s: float,
-    places: answers.Places | None = None,
     warn: Callable[[str], object] = _silent,
-    status_kept_s: float = app.STATUS_KEPT_S,
 ) -> Iterator[str]:
-    """A server as the settings want it, for as long as the block runs; its address.
+    """A server as the settings want it, for as long as the block runs; its address, "" for none.
 
     Raises `ControllerError`: "SettingsInvalid", "ListenFailed" (faults.md I5: told at the start, never later).
     """
     if configured.listen is None:
         yield ""
         return
-    served = app.Served(
-        asked,
-        beats,
-        metrics,
-        status,
-        ready_within_s,
-        secret_of(configured),
-        places or {},
-        warn,
-        status_kept_s=status_kept_s,
-        names=(configured.listen, *configured.names),
-    )
+    names = (configured.listen, *configured.names)
+    served = app.Served(targets, metrics, secret_of(configured), warn, names=names)
     limits = bounds.Limits(max_body_bytes=configured.max_body_bytes, rate_per_minute=configured.rate_per_minute)
     server = Server(configured.listen, served, limits)
     server.start()

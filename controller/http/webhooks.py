@@ -6,12 +6,13 @@ often one leads to a look (faults.md I1, I2, I6, P14). Of its body nothing is ke
 
 import asyncio
 import math
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from starlette import requests, responses
 
 from controller import clock, runs
-from controller.http import answers, bounds
+from controller.http import answers, bounds, shown
 from core import rates, webhooks
 
 
@@ -38,21 +39,27 @@ class _Broken(Exception):
 
 
 class Receiver:
-    """Of one secret. Lives in the event loop."""
+    """Of one secret. Lives in the event loop. `targets` are those of the moment."""
 
     def __init__(
-        self, secret: bytes, asked: runs.Runs, counts: Counts, limits: bounds.Limits, machine: clock.Clock
+        self,
+        secret: bytes,
+        targets: Callable[[], Sequence[shown.Shown]],
+        counts: Counts,
+        *,
+        limits: bounds.Limits,
+        machine: clock.Clock,
     ) -> None:
         self._secret = secret
-        self._asked = asked
+        self._targets = targets
         self._counts = counts
         self._limits = limits
         self._clock = machine
         self._rate = rates.Rate(limits.rate_per_minute, float(limits.rate_per_minute))
-        self._bucket = rates.full(self._rate, now_s=machine.monotonic_s())
+        self._buckets: dict[str, rates.Bucket] = {}
 
     async def receive(self, request: requests.Request) -> responses.Response:
-        """One delivery."""
+        """One delivery, for all targets or for the one in its path."""
         delivery = webhooks.Delivery(request.headers.raw, self._secret, now_s=self._clock.now_s())
         try:
             async with asyncio.timeout(self._limits.body_s):
@@ -63,7 +70,7 @@ class Receiver:
             return self._told(TOO_SLOW, 408, "TooSlow", "the body did not come in time")
         except _Broken:
             return self._told(BROKEN, 400, "Broken", "the body ended before its end")
-        return self._judged(delivery.verdict())
+        return self._judged(delivery.verdict(), request.path_params.get("target", ""))
 
     async def _read(self, request: requests.Request, delivery: webhooks.Delivery) -> None:
         """Feed the body to the delivery. One that is too large is read a little further, so that who sends it comes to
@@ -85,7 +92,8 @@ class Receiver:
             if _is_last(message):
                 return
 
-    def _judged(self, verdict: webhooks.Verdict) -> responses.Response:
+    def _judged(self, verdict: webhooks.Verdict, name: str) -> responses.Response:
+        """Who has no signature is told nothing about which targets there are."""
         match verdict:
             case _V.UNSIGNED:
                 challenge = {"www-authenticate": "Signature"}
@@ -96,27 +104,41 @@ class Receiver:
                 self._counts.webhook(verdict)
                 return answers.reply(200, "delivery", {"result": "pong" if verdict is _V.PING else "ignored"})
             case _V.LOOK:
-                return self._look()
+                return self._look(name)
 
-    def _look(self) -> responses.Response:
-        """Ask for a look. Joining one that waits already costs nothing, so that a burst loses no delivery."""
-        if not self._asked.await_request(0):
-            now_s = self._clock.monotonic_s()
-            self._bucket, wait_s = rates.taken(self._bucket, self._rate, now_s=now_s)
-            if wait_s:
-                headers = {"retry-after": str(math.ceil(wait_s))}
-                return self._told(LIMITED, 429, "TooMany", "too many deliveries; the interval covers them", headers)
-        run_id = self._asked.request(runs.Cause.WEBHOOK)
+    def _look(self, name: str) -> responses.Response:
+        """Ask for a look, of all targets or of one. Joining those that wait already costs nothing, so that a burst
+        loses no delivery."""
+        targets = [one for one in self._targets() if name in ("", one.name)]
+        if not targets:
+            return self._told(_V.OTHER, 404, "NoSuchTarget", "there is no such target")
+        wait_s = 0.0 if all(one.asked.await_request(0) for one in targets) else self._taken_s(name)
+        if wait_s:
+            headers = {"retry-after": str(math.ceil(wait_s))}
+            return self._told(LIMITED, 429, "TooMany", "too many deliveries; the interval covers them", headers)
+        begun = [_accepted(one.name, one.asked.request(runs.Cause.WEBHOOK)) for one in targets]
         self._counts.webhook(_V.LOOK)
-        url = f"/v1/runs/{run_id}"
-        payload = {"result": "accepted", "run": run_id, "status_url": url}
-        return answers.reply(202, "delivery", payload, headers={"location": url})
+        if len(begun) > 1:
+            return answers.reply(202, "delivery", {"result": "accepted", "runs": begun})
+        payload = {"result": "accepted", "run": begun[0]["run"], "status_url": begun[0]["status_url"]}
+        return answers.reply(202, "delivery", payload, headers={"location": begun[0]["status_url"]})
+
+    def _taken_s(self, name: str) -> float:
+        """Seconds until there may be a look again, 0 when now: each path has looks of its own."""
+        now_s = self._clock.monotonic_s()
+        bucket = self._buckets.get(name) or rates.full(self._rate, now_s=now_s)
+        self._buckets[name], wait_s = rates.taken(bucket, self._rate, now_s=now_s)
+        return wait_s
 
     def _told(
         self, result: str, status: int, error: str, message: str, headers: dict[str, str] | None = None
     ) -> responses.Response:
         self._counts.webhook(result)
         return answers.refusal(status, error, message, headers)
+
+
+def _accepted(target: str, run_id: str) -> dict[str, Any]:
+    return {"target": target, "run": run_id, "status_url": f"/v1/runs/{run_id}"}
 
 
 def _is_last(message: object) -> bool:

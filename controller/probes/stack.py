@@ -8,14 +8,15 @@ of the engine, whatever the number of containers.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from controller import errors
+from controller import errors, own_container
+from core import own_container as containers
 from core import stack, stack_reading
 
 if TYPE_CHECKING:
     from controller import docker
 
-LABEL_PROJECT = "com.docker.compose.project"
-LABEL_SERVICE = "com.docker.compose.service"
+LABEL_PROJECT = own_container.LABEL_PROJECT
+LABEL_SERVICE = own_container.LABEL_SERVICE
 LABEL_NUMBER = "com.docker.compose.container-number"
 LABEL_ONE_OFF = "com.docker.compose.oneoff"
 LABEL_FOLDER = "com.docker.compose.project.working_dir"
@@ -32,9 +33,17 @@ _COMPLETED = "service_completed_successfully"
 _PROVISIONER = "provisioner"
 
 
-def observe(engine: "docker.Engine", project: str, *, provisioner: str = _PROVISIONER) -> stack.Stack:
+def observe(
+    engine: "docker.Engine",
+    project: str,
+    *,
+    provisioner: str = _PROVISIONER,
+    here: containers.Traces = containers.NOWHERE,
+) -> stack.Stack:
     """One look at the project; without a container of it, a stack that says so. One-off containers (``compose run``)
-    are not part of the stack. `provisioner` is the service that ends when its work is done.
+    are not part of the stack, nor is the one that this process runs in, as `here` tells it: how a controller is, and
+    which version it has, says nothing of the stack that it keeps (faults.md H11). `provisioner` is the service that
+    ends when its work is done.
 
     Raises `ControllerError("StackAmbiguous")` when one service of its control plane runs from different folders: then
     two stacks bear one name, and `DockerUnavailable` as the engine does.
@@ -44,9 +53,12 @@ def observe(engine: "docker.Engine", project: str, *, provisioner: str = _PROVIS
         for each in engine.containers({LABEL_PROJECT: project}, environment=RUNTIME_NAMES)
         if each.labels.get(LABEL_PROJECT) == project and each.labels.get(LABEL_ONE_OFF, "").lower() != "true"
     ]
+    own = own_container.among(found, here)
+    found = [each for each in found if each is not own]
     place = f"compose project {project} on {engine.address}"
     if not found:
-        return stack.Stack(project, source=place, unknown=f"no container of {place}")
+        besides = " but this one" if own else ""
+        return stack.Stack(project, source=place, unknown=f"no container of {place}{besides}")
     _require_one(found, place)
     images = engine.images(sorted({each.image_id for each in found}))
     awaited = _awaited(found) | {provisioner}

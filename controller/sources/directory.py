@@ -33,7 +33,7 @@ def _limits(max_bytes: int) -> yaml_builder.Limits:
 
 
 def chosen(configured: settings.Settings) -> settings_sections.DirectorySource:
-    """The folder of the settings. Raises `ControllerError` when no source is set."""
+    """The first folder of the settings. Raises `ControllerError` when no source is set."""
     source = configured.source.directory
     if source is None:
         raise errors.ControllerError("SettingsInvalid", "no source is set: pass --source DIR or --git URL")
@@ -109,12 +109,14 @@ def secret_names(configured: settings.Settings) -> frozenset[str]:
 @dataclass(frozen=True, slots=True)
 class Validation:
     """What `manifest validate` found in one artifact. `contents` counts its items when it is valid; `reason` (a key of
-    `errors.MEANINGS`) says what is wrong when it is not."""
+    `errors.MEANINGS`) says what is wrong when it is not; `root` is the folder that the files of `problems` stand in, as
+    far as one was read."""
 
     path: Path
     problems: tuple[found.Problem, ...]
     contents: str
     reason: str = ""
+    root: Path | None = None
 
     @property
     def invalid(self) -> bool:
@@ -160,9 +162,9 @@ def _checked(path: Path, source: checkout.Source, reading: checkout.Rules) -> Va
     except errors.ControllerError as error:
         if error.reason != "ArtifactInvalid":
             raise
-        return _failed(path, error)
+        return _failed(path, error, root=source.root)
     folded = runtime_config.fold(entries, revision=checked.revision, warnings=checked.warnings)
-    return Validation(path, folded.warnings, report.contents(folded.items.values()))
+    return Validation(path, folded.warnings, report.contents(folded.items.values()), root=source.root)
 
 
 def _validated(path: Path, reading: checkout.Rules) -> Iterator[Validation]:
@@ -189,10 +191,10 @@ def _below(folder: Path, reading: checkout.Rules) -> Iterator[Validation]:
             yield _failed(path, error)
 
 
-def _failed(path: Path, error: errors.ControllerError) -> Validation:
+def _failed(path: Path, error: errors.ControllerError, *, root: Path | None = None) -> Validation:
     """The failure of one artifact among several, with at least one problem that says why."""
     said = found.Problem(str(path), 0, 0, "", error.message.removeprefix(f"{path}: "))
-    return Validation(path, error.problems or (said,), "", error.reason)
+    return Validation(path, error.problems or (said,), "", error.reason, root)
 
 
 def _is_missing(path: Path) -> bool:

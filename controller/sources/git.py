@@ -2,27 +2,29 @@
 
 Owns the order: ask what the ref names, fetch it if it is new, require its signature, require that it does not go back,
 take its tree to the disk. An unchanged remote costs one call. The revision is the digest of the content, as for every
-source; the commit is kept beside it, so that commits which change nothing below `path` change nothing at all.
+source; the commit is kept beside it, so that commits which change nothing below `path` change nothing at all. Targets
+may share a clone: each keeps its own floor, the newest commit that it applied.
 """
 
 import contextlib
-import json
-import os
 import re
 import shutil
 import stat
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller import clock, errors, secret_values, settings_sections, translate
-from controller.sources import git_command, git_mirror, git_signatures, git_tree
+from controller.sources import git_command, git_memos, git_mirror, git_signatures, git_tree, shared_fetches
 from core import digest, git_refs
 from manifests import merge_lock
 
 _PACKED, _LEAST_BYTES = 2, 16 << 20
 """A pack may be so many times as large as the largest checkout, and always so large: a remote that cannot leave out
 files sends those beside `path` too (faults.md E6)."""
+
+_PATIENCE_S = 15.0
+"""Who waits for another target's fetch waits so much longer than that may take, in seconds, to hear how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,24 +37,14 @@ class Fetched:
     left_out: tuple[str, ...] = ()
     lease: object = field(default=None, compare=False)
     """The checkout stays for as long as this is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What was found in order the last time, kept beside the clone. `rules` covers the settings that it depends on."""
-
-    commit: str
-    object_id: str
-    tree: str
-    after: str
-    rules: str
-    left_out: tuple[str, ...]
-    ref: str = ""
+    at: str = ""
+    """When it was found in order, for people: of a checkout that serves while the remote is away."""
 
 
 class Repository:
     """One remote below `folder`, which is made. `check` raises when the work should end; `counted` hears every git
-    command."""
+    command. `floor` is the target's own file for the newest applied commit, `followed` are all repositories that it
+    follows: clones of others, which no target uses, are removed. `shared` knows what others in this process heard."""
 
     def __init__(  # noqa: PLR0913 - what surrounds a remote, by name
         self,
@@ -63,9 +55,16 @@ class Repository:
         check: Callable[[], None] = lambda: None,
         counted: Callable[[str], object] = str,
         machine: clock.Clock = clock.Clock(),
+        floor: Path | None = None,
+        followed: tuple[settings_sections.GitSource, ...] = (),
+        shared: shared_fetches.Member | None = None,
     ) -> None:
         self._configured = configured
-        self._folder = folder.absolute() / digest.of_parts((configured.url,)).rpartition(":")[2][:16]
+        self._folder = folder.absolute() / _clone_of(configured)
+        self._floor = floor or folder.absolute() / "applied"
+        self._memos = git_memos.Memos(self._folder, self._floor)
+        self._followed = followed or (configured,)
+        self._shared = shared or shared_fetches.SharedFetches(machine).member()
         self._deadline_s = deadline_s
         self._check = check
         self._counted = counted
@@ -77,23 +76,79 @@ class Repository:
         Raises `ControllerError`: "SettingsInvalid", "SourceUnavailable", "RefMissing", "SourceUntrusted",
         "SourceRewound", "SourceRefused", "SourceUnreadable".
         """
-        access = self._access()
+        access, ref = self._access(), self._configured.ref
+        remote = (access.url, access.username, access.password, access.proxy, access.ca_file, access.ssh_key_file)
+        self._prepare()
+        try:
+            found, asked = self._fetched(access, remote, highest)
+        except errors.ControllerError as error:
+            self._shared.failed(remote, error)
+            if error.reason != "SourceRewound" or not self._shared.doubts(remote, ref):
+                raise
+            found, asked = self._fetched(access, remote, highest)
+        if asked:
+            self._shared.answered(remote)
+        return found
+
+    def _fetched(self, access: git_command.Access, remote: Hashable, highest: str) -> tuple[Fetched, bool]:
+        """What the ref names by what is known of the remote, and whether it was asked for that. Nobody has to wait for
+        an answer who needs only the clone."""
+        ref, began_s, asked = self._configured.ref, self._clock.monotonic_s(), False
+
+        def ask() -> git_refs.Remote:
+            nonlocal began_s, asked
+            began_s, asked = self._clock.monotonic_s(), True
+            return self._mirror(self._git(access, began_s)).resolve(ref)
+
+        wanted = self._shared.resolve(remote, ref, ask, check=self._check)
+        waited_s = self._clock.monotonic_s() - began_s if asked else 0.0
         with self._alone():
-            until_s = self._clock.monotonic_s() + self._deadline_s
-            most_bytes = max(_PACKED * self._configured.max_bytes, _LEAST_BYTES)
-            git = git_command.Git(
-                access, self._folder, self._deadline_s, until_s, self._check, self._counted, self._clock, most_bytes
-            )
-            mirror = git_mirror.Mirror(git, self._folder, limit_bytes=self._configured.max_file_bytes)
-            wanted = mirror.resolve(self._configured.ref)
-            known = self._known()
-            floors = self._floors(highest)
-            if known is None or not self._still_holds(known, wanted, floors):
-                known = self._take(git, mirror, wanted, floors)
-                self._clear_others()
-            mirror.tidy(wanted, history=any(floor != known.commit for floor in floors))
-            root = self._checkouts / known.tree
-            return Fetched(known.commit, wanted.name, root, known.left_out, git_tree.lease(root))
+            git = self._git(access, self._clock.monotonic_s() - waited_s)
+            return self._taken(git, self._mirror(git), wanted, self._floors(highest)), asked
+
+    def last_good(self, highest: str) -> Fetched | None:
+        """What was found in order last under the same settings and keys, without asking the remote: made again from
+        the clone where it is not on the disk any more. None when there is no such thing."""
+        with contextlib.suppress(errors.ControllerError, git_command.GitFailed):
+            self._prepare()
+            with self._alone():
+                return self._last_good(highest)
+        return None
+
+    def _last_good(self, highest: str) -> Fetched | None:
+        known = self._memos.known(self._rules)
+        if known is None:
+            return None
+        git = self._git(self._access(), self._clock.monotonic_s(), offline=True)
+        mirror = self._mirror(git)
+        if not git_tree.is_whole(self._checkouts / known.tree) and not mirror.has(known.commit):
+            return None
+        wanted = git_refs.Remote(known.ref, known.object_id, known.commit)
+        return self._taken(git, mirror, wanted, self._floors(highest))
+
+    def _git(self, access: git_command.Access, began_s: float, *, offline: bool = False) -> git_command.Git:
+        """Git for what began at this monotonic time: all calls of one look share a deadline."""
+        until_s = began_s + self._deadline_s
+        most_bytes = max(_PACKED * self._configured.max_bytes, _LEAST_BYTES)
+        kind = git_mirror.Offline if offline else git_command.Git
+        return kind(
+            access, self._folder, self._deadline_s, until_s, self._check, self._counted, self._clock, most_bytes
+        )
+
+    def _mirror(self, git: git_command.Git) -> git_mirror.Mirror:
+        return git_mirror.Mirror(git, self._folder, limit_bytes=self._configured.max_file_bytes)
+
+    def _taken(
+        self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, floors: tuple[str, ...]
+    ) -> Fetched:
+        """The commit on the disk: as it was found in order before, or found so now."""
+        known = self._memos.known(self._rules)
+        if known is None or not self._still_holds(known, wanted, floors):
+            known = self._take(git, mirror, wanted, floors)
+            self._clear_others()
+        mirror.tidy(wanted, history=any(floor != known.commit for floor in floors))
+        root = self._checkouts / known.tree
+        return Fetched(known.commit, wanted.name, root, known.left_out, git_tree.lease(root), known.at)
 
     def highest(self) -> str:
         """The newest applied commit as it is kept here, beside the record of the target; "" for none."""
@@ -108,7 +163,7 @@ class Repository:
         Writes only when it moved; where it cannot be written, the record has it."""
         if commit and commit != self.highest():
             with contextlib.suppress(OSError):
-                _replace(self._floor, f"{commit}\n")
+                git_memos.replace(self._floor, f"{commit}\n")
 
     def _floors(self, highest: str) -> tuple[str, ...]:
         """Every commit that the remote must not go behind."""
@@ -116,12 +171,12 @@ class Repository:
 
     def last_taken(self) -> tuple[str, str]:
         """Ref and commit that were last found in order; "" for none. Asks nobody."""
-        known = self._known()
+        known = self._memos.known(self._rules)
         return (known.ref, known.commit) if known else ("", "")
 
     def _take(
         self, git: git_command.Git, mirror: git_mirror.Mirror, wanted: git_refs.Remote, floors: tuple[str, ...]
-    ) -> _Known:
+    ) -> git_memos.Known:
         """Everything about a commit that is new, or that has to be looked at again."""
         mirror.sweep()
         if not mirror.has(wanted.object_id):
@@ -134,10 +189,14 @@ class Repository:
         for floor in floors:
             self._require_forward(mirror, wanted, floor)
         tree, left_out = mirror.whole(wanted, lambda _: self._checkout(git, mirror, wanted))
-        before = self._known()
-        known = _Known(wanted.commit, wanted.object_id, tree, " ".join(floors), self._rules, left_out, wanted.name)
-        _replace(self._memo, json.dumps(asdict(known)))
-        self._clear(frozenset({tree, before.tree if before else tree}))
+        before = self._memos.known(self._rules)
+        again = before is not None and before.commit == wanted.commit
+        seen = " ".join(sorted({*floors, *(before.after.split() if before and again else ())}))
+        at = before.at if before and again else clock.iso(self._clock.utc())
+        known = git_memos.Known(wanted.commit, wanted.object_id, tree, seen, self._rules, left_out, wanted.name, at)
+        self._memos.keep(known)
+        self._memos.sweep()
+        self._clear(self._memos.trees() | {before.tree if before else tree})
         return known
 
     def _checkout(
@@ -182,7 +241,7 @@ class Repository:
             text = f"commit {wanted.commit} ({wanted.name}) is no descendant of {highest}, which was applied last"
             raise errors.ControllerError("SourceRewound", text)
 
-    def _still_holds(self, known: _Known, wanted: git_refs.Remote, floors: tuple[str, ...]) -> bool:
+    def _still_holds(self, known: git_memos.Known, wanted: git_refs.Remote, floors: tuple[str, ...]) -> bool:
         return (
             known.commit == wanted.commit
             and known.object_id == wanted.object_id
@@ -193,12 +252,7 @@ class Repository:
 
     @property
     def _rules(self) -> str:
-        """The settings, and the keys, that decide whether a commit is taken."""
-        verify = self._configured.verify
-        keys = [file.read_bytes() for file in (verify.allowed_signers_file, verify.keyring_file) if file is not None]
-        shown = (self._configured.ref, self._configured.path, str(verify.policy), *sorted(self._configured.accept))
-        caps = (self._configured.max_bytes, self._configured.max_file_bytes, self._configured.max_files)
-        return digest.of_parts((*shown, *map(str, caps), *(digest.of_bytes(one) for one in keys)))
+        return _rules_of(self._configured)
 
     def require_settings(self) -> None:
         """Ask nobody: raises `ControllerError("SettingsInvalid")` for what `fetch` would never take."""
@@ -231,18 +285,30 @@ class Repository:
             known_hosts_file=_absolute(given.known_hosts_file),
         )
 
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One at a time below the folder: a look of another command may come between."""
+    def _prepare(self) -> None:
+        """Make the folders, and say that this target uses them."""
         try:
+            self._floor.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # by which a target is known to live
             self._checkouts.mkdir(mode=0o700, parents=True, exist_ok=True)
             for place in (self._folder.parent, self._folder, self._checkouts, self._folder / "mirror.git"):
                 _close_to_others(place)
+            self._memos.mark(frozenset(self._used()))
         except OSError as error:
             text = f"{self._folder}: cannot be made: {error.strerror}"
             raise errors.ControllerError("SettingsInvalid", text) from None
-        with self._locked(self._folder, wait_s=self._deadline_s):
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time below the folder: a look of another command may come between."""
+        with self._locked(self._folder, wait_s=self._deadline_s + _PATIENCE_S):
             yield
+
+    def _used(self) -> Iterator[str]:
+        """The memos of this target in this clone."""
+        for one in self._followed:
+            if one.url == self._configured.url:
+                with contextlib.suppress(OSError):
+                    yield git_memos.name_of(_rules_of(one))
 
     @contextlib.contextmanager
     def _locked(self, folder: Path, *, wait_s: float) -> Iterator[None]:
@@ -262,29 +328,13 @@ class Repository:
     def _checkouts(self) -> Path:
         return self._folder / "checkouts"
 
-    @property
-    def _floor(self) -> Path:
-        """Of the target, whatever address it follows."""
-        return self._folder.parent / "applied"
-
-    @property
-    def _memo(self) -> Path:
-        return self._folder / "known.json"
-
-    def _known(self) -> _Known | None:
-        """What is remembered; a memo that cannot be read is none."""
-        try:
-            found = json.loads(self._memo.read_bytes())
-            known = _Known(**{**found, "left_out": tuple(found["left_out"])})
-        except (OSError, ValueError, TypeError, KeyError):
-            return None
-        return known if re.fullmatch("[0-9a-f]{40,64}", known.tree) else None
-
     def _clear_others(self) -> None:
-        """What is left of addresses that this target followed before, unless somebody still looks there."""
+        """What is left of addresses that this target followed before, unless another target follows them, or somebody
+        still looks there."""
+        own = {_clone_of(one) for one in self._followed}
         for place in self._folder.parent.iterdir():
-            if place != self._folder and re.fullmatch("[0-9a-f]{16}", place.name):
-                if git_tree.in_use(place / "checkouts"):
+            if place.name not in own and re.fullmatch("[0-9a-f]{16}", place.name):
+                if not git_memos.Memos(place, self._floor).leave() or git_tree.in_use(place / "checkouts"):
                     continue
                 with contextlib.suppress(errors.ControllerError), self._locked(place, wait_s=0.0):
                     shutil.rmtree(place, ignore_errors=True)
@@ -295,6 +345,22 @@ class Repository:
         for place in list(git_tree.others(self._checkouts, keep)):
             if not git_tree.is_leased(place):
                 git_tree.drop(place)
+
+
+def _clone_of(configured: settings_sections.GitSource) -> str:
+    """The name of the clone's folder."""
+    return digest.of_parts((configured.url,)).rpartition(":")[2][:16]
+
+
+def _rules_of(configured: settings_sections.GitSource) -> str:
+    """The settings, and the keys, that decide whether a commit is taken; and who asks for it, so that nobody is shown
+    what another one's credentials brought. A password itself is in no digest."""
+    verify = configured.verify
+    keys = [file.read_bytes() for file in (verify.allowed_signers_file, verify.keyring_file) if file is not None]
+    shown = (configured.ref, configured.path, str(verify.policy), *sorted(configured.accept))
+    caps = (configured.max_bytes, configured.max_file_bytes, configured.max_files)
+    who = (configured.username, configured.password_file, configured.ssh_key_file, configured.password is not None)
+    return digest.of_parts((*shown, *map(str, caps), *map(str, who), *(digest.of_bytes(one) for one in keys)))
 
 
 def _peeled(git: git_command.Git, place: Path, wanted: git_refs.Remote) -> git_refs.Remote:
@@ -321,9 +387,3 @@ def _close_to_others(place: Path) -> None:
 def _absolute(path: Path | None) -> Path | None:
     """Git runs in a folder of its own."""
     return None if path is None else path.absolute()
-
-
-def _replace(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    os.replace(beside, path)

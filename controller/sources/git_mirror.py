@@ -8,7 +8,7 @@ import contextlib
 import re
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -45,6 +45,23 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b429\b"), "it asks for fewer requests"),
     (re.compile(r"certificate|SSL|TLS"), "its certificate is not trusted"),
 )
+
+
+class Offline(git_command.Git):
+    """Git that asks no remote: what the clone does not hold cannot be had."""
+
+    def answer(
+        self,
+        *words: str,
+        repository: Path | None = None,
+        network: bool = False,
+        options: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """As `Git.answer`, from what is here."""
+        if network:
+            raise git_command.GitFailed(-1, "the remote is not asked", late=True)
+        return git_command.Git.answer(self, *words, repository=repository, options=options, environment=environment)
 
 
 class Mirror:

@@ -6,11 +6,12 @@ at once. What is wrong with a source is confirmed in the same way, so a half-cop
 file and knows no events.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
-from controller import clock, errors, settings, watched_tree
+from controller import clock, errors, settings, settings_sections, watched_tree
 
 T = TypeVar("T")
 
@@ -91,12 +92,13 @@ class Settling:
         return errors.ControllerError(_IN_MOTION, f"{self._place}: {text}")
 
 
-def of_directory(configured: settings.Settings, machine: clock.Clock) -> Settling | None:
-    """The patience with the directory source; None when the source is another."""
-    source = configured.source.directory
-    if source is None:
-        return None
+def of_directories(configured: settings.Settings, machine: clock.Clock) -> Mapping[Path, Settling]:
+    """The patience with each directory source, by its folder."""
     own = [place for place in (configured.config_dir, configured.state_dir) if place is not None]
+    return {source.path: _of_directory(source, own, machine) for source in configured.source.directories}
+
+
+def _of_directory(source: settings_sections.DirectorySource, own: Sequence[Path], machine: clock.Clock) -> Settling:
     return Settling(
         str(source.path),
         debounce_s=source.debounce,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core import ownership
 from e2e.harness import artifacts, commands, stacks
 
 
@@ -31,11 +32,14 @@ class Report:
 
 @dataclass(frozen=True)
 class Target:
-    """The stack of a module, followed from one copy of the artifact."""
+    """The stack of a module, followed from one copy of the artifact; CONFIG_DIR is its own from when it is made."""
 
     stack: stacks.Stack
     controller: commands.Controller
     artifact: artifacts.Artifact
+
+    def __post_init__(self) -> None:
+        (self.stack.config_dir / ownership.NAME).unlink(missing_ok=True)
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -72,10 +72,11 @@ class Following(daemons.Daemon):
         return self.outcome(self.deliver())
 
     def metric(self, name: str, **labels: str) -> float:
-        """A number of `/metrics`; 0 for a series that is not there yet."""
+        """A number of `/metrics`, of the one target where it is of a target; 0 for a series that is not there yet."""
         wanted = {f'{key}="{value}"' for key, value in labels.items()}
         for found in _NUMBER.finditer(self.http.get("/metrics").text):
-            there = set(filter(None, (found["labels"] or "").split(",")))
+            labelled = filter(None, (found["labels"] or "").split(","))
+            there = {one for one in labelled if "target" in labels or not one.startswith("target=")}
             if found["name"] == f"artifact_controller_{name}" and there == wanted:
                 return float(found["value"])
         return 0.0

@@ -23,7 +23,8 @@ TAG = "e2e"
 
 @dataclass
 class Stack:
-    """One compose project. `settings` are the variables of compose.yml; `configure` changes them."""
+    """One compose project. `settings` are the variables of compose.yml; `configure` changes them. `engine` is what a
+    controller is told of the engine, "" for what the tests are told."""
 
     mode: str
     folder: Path
@@ -31,6 +32,7 @@ class Stack:
     tag: str = TAG
     project: str = field(default_factory=lambda: f"esb-e2e-{secrets.token_hex(4)}")
     settings: dict[str, str] = field(default_factory=dict)
+    engine: str = ""
 
     def __post_init__(self) -> None:
         """Choose ports and write the file; nothing is started."""

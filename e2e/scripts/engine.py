@@ -3,6 +3,8 @@
     install  unpack the engine's packages (seconds); the machine stays as it is, but for iptables where it is missing
     start    start dockerd and its containerd on sockets of their own, and wait until they answer
     stop     stop exactly what `start` started
+    kill     end that at once, with every container in it, as a power cut does
+    kill     the same at once and with every container, as a power cut does
     env      print the export lines for a shell: eval "$(python -m e2e.scripts.engine env)"
 
 Wants Debian bookworm or newer and root. Where an engine answers already, or is installed, that one is used and told.
@@ -102,7 +104,8 @@ class Layout:
 
 def main(arguments: list[str]) -> int:
     """Run one command; the exit code is 0, 64 for a wrong command, 69 when no engine can be had."""
-    commands: Mapping[str, Callable[[Layout], None]] = {"install": install, "start": start, "stop": stop, "env": show}
+    commands: Mapping[str, Callable[[Layout], None]]
+    commands = {"install": install, "start": start, "stop": stop, "kill": kill, "env": show}
     if len(arguments) != 1 or arguments[0] not in commands:
         print(__doc__, file=sys.stderr)
         return 64
@@ -181,18 +184,26 @@ def show(layout: Layout) -> None:
 def stop(layout: Layout) -> None:
     """Stop dockerd, then whatever else has this folder in its command: containerd, its shims; and mounts below it."""
     stopped = _end(_pid(layout), seconds=30)
-    below = os.fsencode(layout.home / "exec") + b"/"
-    for pid, words in _processes():
-        if Path(os.fsdecode(words[0])).name.startswith("containerd") and any(below in word for word in words[1:]):
-            for child in _children(pid):  # containers that were started beside dockerd, with ctr
-                _end(child, seconds=2)
-            stopped = _end(pid, seconds=5) or stopped
+    for pid in _beside(layout):
+        for child in _children(pid):  # containers that were started beside dockerd, with ctr
+            _end(child, seconds=2)
+        stopped = _end(pid, seconds=5) or stopped
     for mount in sorted(_mounts(layout.home), key=len, reverse=True):
         ctypes.CDLL(None).umount2(os.fsencode(mount), DETACH)  # the program umount is not everywhere
     for file in (layout.pid_file, layout.socket, layout.containerd):
         file.unlink(missing_ok=True)
     if stopped:
         say("stopped")
+
+
+def kill(layout: Layout) -> None:
+    """End it and every container at once, as a power cut does: nobody notices anything."""
+    beside = _beside(layout)
+    for pid in (_pid(layout), *beside, *(child for shim in beside for child in _children(shim))):
+        if pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    stop(layout)
 
 
 def _other(layout: Layout) -> str:
@@ -324,6 +335,16 @@ def _words(pid: int) -> list[bytes]:
 def _processes() -> list[tuple[int, list[bytes]]]:
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     return [(pid, words) for pid in pids if (words := _words(pid)) and words[0]]
+
+
+def _beside(layout: Layout) -> list[int]:
+    """The folder's containerd, and its shims."""
+    below = os.fsencode(layout.home / "exec") + b"/"
+    return [
+        pid
+        for pid, words in _processes()
+        if Path(os.fsdecode(words[0])).name.startswith("containerd") and any(below in word for word in words[1:])
+    ]
 
 
 def _children(parent: int) -> list[int]:

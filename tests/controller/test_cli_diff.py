@@ -71,6 +71,18 @@ def test_p13_the_digest_of_a_short_value_is_not_told(shop: Shop) -> None:
         assert digest.of_value(pin) not in plan.read_text() + json.dumps(found)
 
 
+def test_what_goes_says_where_it_came_from(shop: Shop) -> None:
+    """Nothing of it is in the source any more; the record has its place."""
+    shop.published()
+    route = '  - path: "/orders/{id}/report"\n    method: "GET"\n    function: "orders-report"\n'
+    shop.edit("orders", "routing.yml", route, "")
+    (line,) = [line for line in shop.diff().out.splitlines() if line.startswith("- ")]
+    assert line.endswith("RemovedFromSource, destructive  [orders-2637b026 orders/config/routing.yml:5]")
+    (change,) = shop.diff("--output", "json").json["changes"]
+    place = {"entry": "orders-2637b026", "file": "orders/config/routing.yml", "line": 5, "overrides": []}
+    assert change["provenance"] == place
+
+
 def test_drift_is_told_from_change(shop: Shop) -> None:
     shop.published()
     live = shop.config / "functions.yml"

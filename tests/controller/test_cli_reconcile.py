@@ -24,7 +24,7 @@ def test_the_first_pass_publishes_and_says_what(shop: Shop) -> None:
     ended = shop.reconcile()
     assert ended.code == 0
     assert "+ function orders-create  change: NewInSource" in ended.out
-    assert ended.out.splitlines()[-2] == "Plan: 11 to add, 0 to change, 0 to remove · FirstPublish"
+    assert ended.out.splitlines()[-2] == "Plan: 11 to add, 0 to change, 0 to remove"
     assert ended.out.splitlines()[-1].endswith("3 functions, 3 routes, 1 table, 1 bucket, 0 layers")
     assert ended.err.startswith("note: NoStack: ")
     functions = yaml.safe_load(shop.documents()["functions.yml"] or b"")

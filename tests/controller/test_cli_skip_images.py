@@ -201,3 +201,15 @@ def test_h9_a_failed_build_is_in_status_and_events_with_the_end_of_its_log(publi
     assert [reason for reason, *_ in older] == ["NewImage"]
     assert published.reconcile().code == 0
     assert published.events()[0][0] == "ImageInputChanged"
+
+
+def test_trace_names_what_an_image_was_made_from(published: Site) -> None:
+    """Image, its digest in the registry, the input that it was built from, and the bases of that."""
+    told = published.shop.about("trace", FUNCTION, "--output", "json").json["image"]
+    (image,) = published.shop.about("status", "--output", "json").json["images"]
+    assert told["reference"] == published.shown
+    assert (told["digest"], told["input_digest"], told["built"]) == (image["digest"], image["input_digest"], True)
+    assert [base["reference"] for base in told["bases"]] == [f"{published.registry.address}/base:1"]
+    text = published.shop.about("trace", FUNCTION).out
+    assert f"input       {image['input_digest'][:19]}\n" in text
+    assert "base        " in text

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from core import items, ownership, publishing
+from manifests import config_dir
 from tests.fakes import command
 from tests.fakes.command import Shop
 
@@ -189,3 +191,40 @@ def test_a_record_out_of_reach_is_not_taken_for_lost(shop: Shop) -> None:
     ended = command.as_nobody(shop, "reconcile", "--once", *shop.target)
     assert (ended.code, "failed (StateUnreadable): " in ended.err) == (1, True), ended.text
     assert command.visible(shop.config) == before
+
+
+def test_a6_a_link_in_the_place_of_the_record_leads_no_write_elsewhere(shop: Shop, tmp_path: Path) -> None:
+    """The folder is in CONFIG_DIR, where consumers may write. What is set with `state_dir` may be a link."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    shutil.rmtree(shop.state.parent)
+    shop.state.parent.symlink_to(elsewhere)
+    for ended in (shop.reconcile(), shop.about("status"), shop.about("suspend", "--reason", "why")):
+        assert (ended.code, f"{shop.state.parent}: a link" in ended.err) == (73, True), ended.text
+    assert list(elsewhere.iterdir()) == []
+    assert shop.reconcile("--state-dir", str(shop.state.parent)).code == 0
+    assert (elsewhere / "state.db").is_file()
+
+
+WRITTEN = (
+    "functions.yml",
+    publishing.document_temp(items.Document.FUNCTIONS),
+    publishing.SWITCH,
+    publishing.SWITCH_TEMP,
+    publishing.OWNER_TEMP,
+    ownership.NAME,
+    config_dir.LOCK_NAME,
+)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a6_no_link_in_config_dir_leads_a_write_elsewhere(shop: Shop, tmp_path: Path, name: str) -> None:
+    """Whoever may write to CONFIG_DIR puts a link in the place of each name that a pass writes."""
+    aims = tmp_path / "folder", tmp_path / "file"
+    for number, to in enumerate(aims):
+        to.mkdir() if name == publishing.SWITCH else to.write_text("theirs")
+        shop.edit("catalog", "functions.yml", f"timeout: {10 + number}", f"timeout: {11 + number}")
+        (shop.config / name).unlink(missing_ok=True)
+        (shop.config / name).symlink_to(to)
+        assert shop.reconcile("--take-over").code == (73 if name == config_dir.LOCK_NAME else 0)
+        assert (list(to.iterdir()) if name == publishing.SWITCH else to.read_text()) in ([], "theirs")

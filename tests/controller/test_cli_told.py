@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,8 @@ def printed(shop: Shop) -> dict[str, Ended]:
     shop.about("rollback")
     runs["suspension"] = shop.about("suspend", "--reason", "x", *as_json)
     runs |= {name: shop.about(name, *as_json) for name in ("status", "history", "events", "resume")}
+    runs["trace"] = shop.about("trace", "catalog-list", *as_json)
+    runs["comparison"] = compared(shop, *as_json)
     command.replace_text(shop.manifest, "catalog-3a84c634", "catalog-00000000")
     runs["error"] = shop.run("status", "--config-dir", shop.folder / "nowhere", *as_json)
     runs["doctor"] = shop.run("doctor", *shop.target, *as_json)
@@ -252,6 +255,19 @@ def printed(shop: Shop) -> dict[str, Ended]:
     runs["sync-ids"] = shop.run("manifest", "sync-ids", "--check", shop.manifest, *as_json)
     runs["discovery"] = shop.run("manifest", "discover", shop.source, *as_json)
     return runs
+
+
+def compared(shop: Shop, *more: str) -> Ended:
+    """The source beside a copy that asks for something else, and brings no Dockerfile."""
+    other = shutil.copytree(shop.source, shop.folder / "other")
+    command.replace_text(other / "catalog" / "config" / "functions.yml", "timeout: 25", "timeout: 26")
+    recipe = shop.source / "catalog" / "functions" / "catalog-list" / "Dockerfile"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text("FROM scratch\n")
+    ended = shop.run("diff", "--source", shop.source, "--against", other, *more)
+    shutil.rmtree(other)
+    shutil.rmtree(recipe.parent.parent)
+    return ended
 
 
 def names(value: Any, *, below: tuple[str, ...]) -> set[str]:
@@ -285,7 +301,7 @@ def test_every_json_has_its_schema_and_the_documented_keys(shop: Shop) -> None:
         if schema == "report":
             assert set(document.pop("plan")) == wanted["plan"][0]
             document["plan"] = None
-        found = names(document, below=("preconditions", "provenance"))
+        found = names(document, below=("preconditions", "provenance", "provenance_before", "source", "against"))
         must, may = wanted[schema]
         assert must - found == set(), schema
         assert found - may - IN_WORDS.get(schema, set()) == set(), schema

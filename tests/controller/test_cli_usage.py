@@ -13,6 +13,7 @@ from tests.fakes.command import Shop
 
 COMMANDS = (
     "reconcile", "diff", "deploy", "manifest", "status", "history", "events", "rollback", "suspend", "resume", "doctor",
+    "init",
 )  # fmt: skip
 
 WRONG = {

@@ -222,8 +222,11 @@ def test_l2_wishes_before_the_first_look_end_nothing(shop: command.Shop) -> None
 def test_a_suspension_that_is_over_is_noticed_at_its_end(shop: command.Shop) -> None:
     """P16: the interval is an hour."""
     shop.published()
-    assert shop.about("suspend", "--for", "2s", "--reason", "upgrade").code == 0
-    shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
     with daemons.running(*shop.target, "--interval", "1h") as daemon:
+        daemon.await_pass("InSync")
+        assert shop.about("suspend", "--for", "2s", "--reason", "upgrade").code == 0
+        daemon.signal(signal.SIGUSR1)
         daemon.await_pass("Suspended")
-        daemon.await_pass("SourceChanged")
+        seen = len(daemon.lines)
+        told = daemon.await_pass(since=seen)
+        assert (told["causes"], told["reason"] == "Suspended") == (["interval"], False)

@@ -38,6 +38,7 @@ STEPS: tuple[StrEnum, ...] = (
 )
 SITUATION: dict[StrEnum, str] = {
     failpoints.Step.SWEPT: "leftovers",
+    failpoints.Step.CLAIMED: "adopt",
     failpoints.Step.CONFIRMED: "forgotten",
     generation.Step.SWEEP: "cut short",
     generation.Step.CONFIRM: "forgotten",
@@ -122,10 +123,7 @@ class Prepared:
         self._forks = forks
         self._folder = folder
         self._made: dict[str, Situation] = {}
-        self.shop = command.Shop(folder)
-        self.changed = folder / "changed"
-        shutil.copytree(self.shop.source, self.changed)
-        command.replace_text(self.changed / "catalog" / "config" / "functions.yml", OLD, NEW)
+        self._shop = command.Shop(folder)
 
     def get(self, name: str) -> Situation:
         """Made when it is first asked for."""
@@ -136,17 +134,20 @@ class Prepared:
     def _make(self, name: str) -> Situation:
         config = self._folder / name / "config"
         config.mkdir(parents=True)
+        source = self._folder / name / "source"
+        shutil.copytree(self._shop.source, source)
         mode = "files" if name == "files" else "generation"
         if name == "adopt":
             for document, text in FOREIGN.items():
                 (config / document).write_text(text, encoding="utf-8")
         else:
-            self._publish(self.shop.source, config, mode)
+            self._publish(source, config, mode)
         if name in ("leftovers", "cut short"):
             (config / "..data_tmp").symlink_to("..gen-000009")
         if name == "forgotten":
             shutil.rmtree(config / ".controller")
-        source = self.changed if name in ("update", "files", "adopt", "cut short") else self.shop.source
+        if name in ("update", "files", "adopt", "cut short"):
+            command.replace_text(source / "catalog" / "config" / "functions.yml", OLD, NEW)
         made = Situation(config, self._settings(source, mode), command.documents(config), {})
         tried = made.copy(self._folder / name / "tried")
         assert self._forks.run(*made.arguments(tried, "--once"))[0] == 0
@@ -158,7 +159,7 @@ class Prepared:
         assert code == 0, said
 
     def _settings(self, source: Path, mode: str) -> Path:
-        settings = self._folder / f"{source.name}-{mode}.yml"
+        settings = source.with_name(f"{mode}.yml")
         where = f"directory: {{path: {source}, watch: false, debounce: 1ms}}"
         settings.write_text(f"source: {{{where}}}\ninterval: 100ms\npolicy: {{publish: {mode}}}\n", encoding="utf-8")
         return settings

@@ -131,7 +131,8 @@ def test_a_manifest_is_chosen_within_the_configured_size(shop: Shop) -> None:
     (shop.source / "staging" / "artifact.yml").write_text("project: shop\nenv: staging\nmode: docker\n#" + "#" * 5000)
 
     def locate(max_bytes: int) -> checkout.Source:
-        source = settings_sections.Source(directory=settings_sections.DirectorySource(path=shop.source))
+        one = settings_sections.Source(directory=settings_sections.DirectorySource(path=shop.source))
+        source = settings_sections.Sources((one,))
         wanted = settings_sections.Manifest(env="staging", max_bytes=max_bytes)
         return directory.locate(settings.Settings.model_construct(source=source, manifest=wanted))
 

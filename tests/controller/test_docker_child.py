@@ -296,6 +296,34 @@ def test_p8_a_signal_s_end_reaches_grandchildren(stub: docker_stub.DockerStub) -
     assert [pid for pid in pids if not docker_stub.ends(pid)] == []
 
 
+def test_c2_the_end_of_one_target_s_children_leaves_those_of_another(stub: docker_stub.DockerStub) -> None:
+    """`terminate_children` of an owner, while two wait: the call of that one fails, the other goes on."""
+    os.mkfifo(stub.folder / "begun")
+    os.mkfifo(stub.folder / "go-on")
+    stub.does("container wait", 'echo x >"$here/begun"; read -r word <"$here/go-on"; echo 0')
+    ended: dict[str, str] = {}
+
+    def wait(owner: str) -> None:
+        try:
+            docker.Engine(owner=owner).wait(ID, seconds=300)
+        except docker.CommandFailed:
+            ended[owner] = "failed"
+        else:
+            ended[owner] = "fine"
+
+    waiting = {owner: threading.Thread(target=wait, args=(owner,)) for owner in ("one", "one-more")}
+    for thread in waiting.values():
+        thread.start()
+        (stub.folder / "begun").read_text()
+    docker.terminate_children("nobody")
+    docker.terminate_children("one")
+    waiting["one"].join(timeout=30)
+    assert ended == {"one": "failed"}
+    (stub.folder / "go-on").write_text("x\n")
+    waiting["one-more"].join(timeout=30)
+    assert ended == {"one": "failed", "one-more": "fine"}
+
+
 ASKS_TWICE = f"""
 import sys, threading
 sys.path.insert(0, {str(ROOT)!r})

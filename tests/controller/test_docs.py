@@ -3,15 +3,16 @@
 import dataclasses
 import io
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from controller import (
     cancellation,
     errors,
     log,
-    loop,
     metrics,
     pulse,
     report,
@@ -20,24 +21,25 @@ from controller import (
     settings_sections,
     telling,
     timing,
+    turning,
     worker,
 )
-from tests.fakes import command, console, tools
+from tests.fakes import command, console, pipelines, tools
 
 DOCS = command.ROOT / "docs"
 
 FAULTS = (
     *(f"A{number}" for number in (1, 2, 3, 4, 5, 6, 7, 9, 10, 11)),
-    *(f"B{number}" for number in range(1, 8)),
-    *("C1", *(f"C{number}" for number in range(3, 8))),
+    *(f"B{number}" for number in range(1, 9)),
+    *(f"C{number}" for number in range(1, 8)),
     *(f"D{number}" for number in range(1, 7)),
     *(f"E{number}" for number in range(1, 9)),
     *(f"F{number}" for number in range(1, 8)),
     *("G1", "G4"),
-    *(f"H{number}" for number in (*range(1, 11), 12)),
+    *(f"H{number}" for number in range(1, 13)),
     *(f"I{number}" for number in range(1, 8)),
     *("K1", "K2", "K3"),
-    *("L1", "L2", "L3", "L4", "L5", "L7"),
+    *("L1", "L2", "L3", "L4", "L5", "L6", "L7"),
     *("P11", "P12"),
 )
 """The rows of faults.md that this version promises."""
@@ -101,15 +103,14 @@ def test_every_security_claim_names_tests_that_exist(claim: str, tests: str) -> 
     require_tests(tests)
 
 
-def told_of(ended: loop.Ended | None) -> set[str]:
+def told_of(ended: turning.Ended | None) -> set[str]:
     """The keys of a run's outcome."""
     asked = runs.Runs()
-    told = telling.Telling(
-        telling.Who("default", "git"), asked, log.Log(settings_sections.Log(), io.StringIO()), metrics.Metrics(), None
-    )
+    lines, counts = log.Log(settings_sections.Log(), io.StringIO()), metrics.Metrics().of("default")
+    told = telling.Telling(telling.Who("default", "git"), asked, lines, counts, None)
     with asked.begun(runs.Cause.START) as run:
         reaction_s = 0.1 if ended and ended.published_s else None
-        told(loop.Turn(run, ended, took_s=1.0, next_s=30.0, reaction_s=reaction_s))
+        told(turning.Turn(run, ended, took_s=1.0, next_s=30.0, reaction_s=reaction_s))
     kept = asked.find(run.id)
     assert kept is not None
     return set(kept.outcome)
@@ -119,10 +120,10 @@ def test_every_key_of_a_run_s_outcome_is_documented(tmp_path: Path) -> None:
     shop = command.Shop(tmp_path)
     given = settings.load(None, {("config_dir",): shop.config, ("source", "directory", "path"): shop.source})
     published = worker.Worker(given, pulse.Pulse(), cancellation.Cancellation()).converge()
-    failed = loop.Ended(report.Report("RegistryUnavailable", "it is away"))
+    failed = turning.Ended(report.Report("RegistryUnavailable", "it is away"))
     found = {
         "always": told_of(None),
-        "a pass": told_of(loop.Ended(report.Report("InSync", "fine"))),
+        "a pass": told_of(turning.Ended(report.Report("InSync", "fine"))),
         "a git source": told_of(dataclasses.replace(published, commit="a" * 40, published_s=None)),
         "failed": told_of(failed),
         "planned": told_of(dataclasses.replace(published, published_s=None)),
@@ -162,8 +163,47 @@ def test_every_block_of_the_readme_prints_what_it_shows(tmp_path: Path) -> None:
     shim.write_text(f'#!/bin/sh\nexec {" ".join(command.line())} "$@"\n')
     shim.chmod(0o755)
     environment = {**command.child_environment({}), "PATH": f"{shim.parent}:/usr/local/bin:/usr/bin:/bin"}
-    without = text.replace(console.section(text, console.DOCKER_SECTION), "")
+    without = text
+    for heading in (console.DOCKER_SECTION, console.SIDECAR_SECTION):
+        without = without.replace(console.section(text, heading), "")
     console.assert_blocks(console.with_own_port(without), folder, environment)
+
+
+def test_the_commands_that_install_the_service_fit_its_unit(tmp_path: Path) -> None:
+    """The README's block, line by line as root would paste it, below another root; without what asks a registry or systemd."""
+    text = console.section((command.ROOT / "README.md").read_text(encoding="utf-8"), "As a service")
+    (block,) = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    root = tmp_path / "root"
+    command.Shop(root).source.rename(root / "srv-artifacts")
+    script = block.replace("/opt/artifact-controller/bin/controller", " ".join(command.line()))
+    script = re.sub(r"(?<= )/(?=etc/|var/)", f"{root}/", script.replace(" /srv/artifacts", f" {root}/srv-artifacts"))
+    lines = [line.partition(" && systemd-")[0] for line in script.splitlines()]
+    asking = ("python3 -m venv", "/opt/artifact-controller/bin/pip", "systemctl")
+    pasted = "\n".join(line for line in lines if not line.startswith(asking))
+    assert " --require-hashes -r requirements.runtime.lock\n" in block
+    subprocess.run(
+        ["sh", "-e", "-c", f"umask 022; {pasted}"], cwd=command.ROOT, env=command.child_environment({}), check=True
+    )
+    given = settings.load(root / "etc/artifact-controller/controller.yml", {})
+    assert given.source.directory is not None
+    assert given.source.directory.path == root / "srv-artifacts"
+    kept = root / "var/lib/artifact-controller"
+    assert (given.config_dir, given.state_dir) == (kept / "config", kept / "state")
+    unit = (root / "etc/systemd/system/artifact-controller.service").read_text(encoding="utf-8")
+    assert "StateDirectory=artifact-controller\n" in unit
+    assert " --config /etc/artifact-controller/controller.yml" in unit
+    assert (root / "etc/artifact-controller/controller.yml").stat().st_mode & 0o777 == 0o644
+    assert (root / "etc/sysusers.d/artifact-controller.conf").is_file()
+    assert (root / "etc/systemd/system/artifact-controller.service.d/before-253.conf").is_file()
+
+
+def test_the_step_of_the_readme_gives_the_action_what_it_takes() -> None:
+    text = console.section((command.ROOT / "README.md").read_text(encoding="utf-8"), "In CI")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    step = yaml.safe_load(block)["jobs"]["artifact"]["steps"][-1]
+    assert step["uses"].split("@")[0].endswith("/artifact-controller")
+    assert step["with"]["command"] == "diff"
+    assert set(step["with"]) <= set(pipelines.read(pipelines.ACTION)["inputs"])
 
 
 def test_the_comparison_can_fail() -> None:
@@ -176,9 +216,17 @@ def test_the_comparison_can_fail() -> None:
     assert not console.matches(("a", "...", "d"), "a\nb\n")
 
 
+def anchors(document: Path) -> set[str]:
+    """What a link can name of a document: its headings, in the spelling of forges."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_relative_links_between_documents_lead_somewhere() -> None:
     for document in [command.ROOT / "README.md", command.ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]:
         text = document.read_text(encoding="utf-8")
-        for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-            if "://" not in link:
-                assert (document.parent / link).exists(), (document, link)
+        for path, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text):
+            if "://" not in path:
+                to = document.parent / path if path else document
+                assert to.exists(), (document, path)
+                assert not anchor or anchor in anchors(to), (document, path, anchor)

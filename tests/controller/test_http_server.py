@@ -122,7 +122,7 @@ def test_a_run_from_its_request_to_its_end(site: web.Site) -> None:
         site.runs.end(run, {"reason": "InSync", "failed": False, "generation": 7})
     told = site.ask(f"{url}?wait=true").json
     assert told == {
-        "schema": "artifact-controller/run/v1", "id": run.id, "state": "ended", "causes": ["webhook"],
+        "schema": "artifact-controller/run/v1", "id": run.id, "target": "default", "state": "ended", "causes": ["webhook"],
         "requested_at": run.requested_at, "outcome": {"reason": "InSync", "failed": False, "generation": 7},
     }  # fmt: skip
 
@@ -277,7 +277,7 @@ def test_i3_read_only_for_every_method(site: web.Site) -> None:
     "path",
     [
         "/", "/healthz/", "//healthz", "/HEALTHZ", "/metrics/../v1/status", "/v1/", "/v1/status/..%2f..%2fetc%2fpasswd",
-        "/%00", "/v1/runs/..%2f..%2fetc", "/%2e%2e/%2e%2e/etc/passwd", "/docs", "/openapi.json", "/v1/webhook/github", "*",
+        "/%00", "/v1/runs/..%2f..%2fetc", "/%2e%2e/%2e%2e/etc/passwd", "/docs", "/openapi.json", "/v1/webhook/git/hub", "*",
         "http://evil.example/healthz/", "/v1/runs/%0d%0aX-Injected:%201", "/<script>", "/" + "a" * 8000,
     ],
 )  # fmt: skip
@@ -328,9 +328,7 @@ def test_i3_names_come_from_the_settings() -> None:
     """The host of `listen`, and `http.names`."""
     configured = settings_sections.Http(listen="localhost:0", names=("ctl.lan",))
     found = web.served()
-    with server.serving(
-        configured, found.asked, found.beats, found.metrics, status=lambda: {"name": "x"}, ready_within_s=1.0
-    ) as address:
+    with server.serving(configured, found.targets, found.metrics) as address:
         site = web.Site(found, address=address)
         assert [site.ask("/v1/status", headers={"Host": one}).status for one in ("ctl.lan", "ctl")] == [200, 421]
 
@@ -454,9 +452,7 @@ def test_settings_without_an_address_start_nothing() -> None:
     found = web.served()
     configured = settings_sections.Http.model_validate({"webhook_secret": "short"})
     before = threading.active_count()
-    with server.serving(
-        configured, found.asked, found.beats, found.metrics, status=dict, ready_within_s=1.0
-    ) as address:
+    with server.serving(configured, found.targets, found.metrics) as address:
         assert address == ""
         assert threading.active_count() == before
 
@@ -466,13 +462,11 @@ def test_settings_reach_the_server() -> None:
     configured = settings_sections.Http.model_validate(
         {"listen": ":0", "webhook_secret": deliveries.SECRET, "max_body_bytes": 10, "rate_per_minute": 1}
     )
-    with server.serving(
-        configured, found.asked, found.beats, found.metrics, status=lambda: {"name": "x"}, ready_within_s=1.0
-    ) as address:
+    with server.serving(configured, found.targets, found.metrics) as address:
         site = web.Site(found, address=address)
         assert site.deliver().status == 413
         assert site.deliver(b"{}").status == 202
-        assert site.ask("/v1/status").json["name"] == "x"
+        assert site.ask("/v1/status").json["name"] == "default"
         with site.runs.begun(runs.Cause.INTERVAL):
             assert site.deliver(b"{}").status == 429
 
@@ -522,7 +516,7 @@ def test_the_page_describes_every_answer(site: web.Site) -> None:
     found = {answer.json["schema"].split("/")[1]: set(answer.json) - {"schema"} for answer in answers_}
     assert found == wanted
     paths = re.findall(r"^\| `(GET|POST) (/[\w/]+)` \|", text, re.MULTILINE)
-    assert len(paths) == 6
+    assert len(paths) == 8
     for method, path in paths:
         other = "POST" if method == "GET" else "GET"
         assert site.ask(path, other).status == 405, path

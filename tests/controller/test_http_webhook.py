@@ -440,7 +440,7 @@ def test_i2_fuzz(
     assert 400 <= sent[0]["status"] < 500
     assert sum(message["type"] == "http.response.start" for message in sent) == 1
     assert not sent[-1].get("more_body", False)
-    assert not told.asked.await_request(0)
+    assert not told.targets()[0].asked.await_request(0)
     assert warnings == []
 
 
@@ -452,7 +452,7 @@ def test_i2_a_genuine_body_in_any_pieces(pieces: list[bytes]) -> None:
     told = web.served()
     sent = answer_of(app.Application(told, SMALL), messages, headers=deliveries.raw(deliveries.github(body)))
     assert sent[0]["status"] == (202 if len(body) <= 16 else 413)
-    assert told.asked.await_request(0) == (len(body) <= 16)
+    assert told.targets()[0].asked.await_request(0) == (len(body) <= 16)
 
 
 def answer_of(application: app.Application, messages: list[dict[str, Any]], **scope: Any) -> list[dict[str, Any]]:

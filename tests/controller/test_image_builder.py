@@ -11,7 +11,7 @@ from types import FrameType
 
 import pytest
 
-from controller import docker, errors, image_builder, image_failures
+from controller import docker, errors, image_builder, image_failures, progress
 from core import image_inputs, image_work, problems
 from tests.fakes import engine as engines
 
@@ -129,11 +129,13 @@ def test_builds_run_at_the_same_time_and_no_more_than_allowed(
 
 
 def test_one_at_a_time_keeps_the_order_and_says_where_it_is(
-    builder: image_builder.Builder, engine: engines.Engine
+    builder: image_builder.Builder, engine: engines.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "UNTOLD_S", 0.0)
     told: list[str] = []
-    replace(builder, parallel=1, told=told.append).build([work(name) for name in "abc"])
-    assert told == ["building 1 of 3: a", "building 2 of 3: b", "building 3 of 3: c"]
+    with progress.plain(told.extend):
+        replace(builder, parallel=1).build([work(name) for name in "abc"])
+    assert told[::2] == ["building 1 of 3: a", "building 2 of 3: b", "building 3 of 3: c"]
     assert engine.calls == [("build", f"{HOST}/{name}:1") for name in "abc"]
 
 
@@ -350,8 +352,13 @@ def ending() -> Iterator[Ending]:
 
 @pytest.mark.parametrize("call", ["build", "push"])
 def test_p8_a_signal_ends_what_runs_and_drops_what_waits(
-    builder: image_builder.Builder, engine: engines.Engine, ending: Ending, call: str
+    builder: image_builder.Builder,
+    engine: engines.Engine,
+    ending: Ending,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
 ) -> None:
+    monkeypatch.setattr(progress, "UNTOLD_S", 0.0)
     both_run = threading.Barrier(2)
 
     def until_ended(subject: str) -> None:
@@ -361,11 +368,12 @@ def test_p8_a_signal_ends_what_runs_and_drops_what_waits(
 
     told: list[str] = []
     engine.during(call, until_ended)
-    act = getattr(replace(builder, end_children=ending.rounds.release, told=told.append), call)
-    with pytest.raises(Gone):
+    act = getattr(replace(builder, end_children=ending.rounds.release), call)
+    with progress.plain(told.extend), pytest.raises(Gone):
         act([work(name) for name in "abcdef"])
     assert sorted(ending.ended) == [f"{HOST}/a:1", f"{HOST}/b:1"]
-    assert (engine.count(call), len(told)) == (2, 2), "the four that waited never began"
+    begun = [line for line in told if "after" not in line]
+    assert (engine.count(call), len(begun)) == (2, 2), "the four that waited never began"
     assert call == "push" or list(builder.scratch.iterdir()) == []
 
 

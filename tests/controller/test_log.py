@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import threading
 from typing import Any
 
@@ -11,8 +12,8 @@ import pytest
 from controller import log, settings_sections
 
 
-def _written(level: str, event: str, *, format_: str = "json", **fields: Any) -> str:
-    stream = io.StringIO()
+def _written(level: str, event: str, *, format_: str = "json", stream: io.StringIO | None = None, **fields: Any) -> str:
+    stream = stream or io.StringIO()
     opened = log.Log(settings_sections.Log.model_validate({"format": format_}), stream)
     opened.start()
     opened.write(level, event, **fields)
@@ -49,6 +50,27 @@ def test_k1_values_of_secret_keys_and_passwords_in_addresses_are_not_written() -
         nested={"api_key": canary, "headers": [f"Authorization: Bearer {canary}"]},
     )
     assert canary not in line
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "coloured"),
+    [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)],
+)
+def test_colour_on_a_terminal_only_where_it_is_wanted(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], coloured: bool
+) -> None:
+    for name in ("TERM", "NO_COLOR", "CLICOLOR_FORCE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    line = _written("error", "pass", format_="auto", stream=_Terminal(), outcome="SourceRefused")
+    assert ("\x1b[" in line) == coloured
+    assert "error" in re.sub(r"\x1b\[[\d;]*m", "", line), "the level is a word too"
 
 
 def test_a_lower_level_is_not_written() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller import clock, loop, pulse, timing
+from controller import clock, pulse, timing, turning
 from core import record
 from tests.fakes import events, loops, promises, soak, web
 from tests.fakes import world as worlds
@@ -226,7 +226,7 @@ def test_p15_what_cannot_be_told_ends_nothing_and_is_told_later() -> None:
     stage = loops.Stage()
     tell, broken = stage.tell, [True]
 
-    def told(turn: loop.Turn) -> None:
+    def told(turn: turning.Turn) -> None:
         if broken:
             broken.clear()
             raise ZeroDivisionError("telling")

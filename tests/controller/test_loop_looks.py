@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from controller import loop, metrics, report, runs, telling
+import pytest
+
+from controller import metrics, report, runs, telling, turning
 from core import requeue
 from tests.fakes import loops, web
 
@@ -19,7 +21,7 @@ def test_p11_nothing_new_is_no_success_while_the_last_pass_failed() -> None:
     asked: list[str] = []
     for seconds in (2, 20):
         stage.runs.at(seconds, lambda: asked.append(stage.runs.request(runs.Cause.RESCAN)))
-    told = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics(), None)
+    told = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics().of("one"), None)
     stage.tell = told  # type: ignore[method-assign]  # the real one in the place of the fake
     stage.run(25.0)
     outcomes = [found.outcome for found in map(stage.runs.find, asked) if found]
@@ -32,12 +34,12 @@ def test_a_bug_in_a_look_ends_the_look_and_not_the_loop() -> None:
     stage = loops.Stage()
     stage.worker.answers = [loops.bad(), KeyError("a bug"), loops.good()]
 
-    def broken(*, whole: bool = False) -> loop.Sight:
+    def broken(*, whole: bool = False) -> turning.Sight:
         raise KeyError("a bug")
 
     stage.worker.look = broken  # type: ignore[method-assign]  # a fault is planted
     stage.runs.at(2, lambda: stage.runs.request(runs.Cause.WEBHOOK))
-    turns: list[loop.Turn] = stage.run(20.0)
+    turns: list[turning.Turn] = stage.run(20.0)
     assert [turn.ended.report.reason for turn in turns if turn.ended] == ["RegistryUnavailable", "Bug", "InSync"]
 
 
@@ -66,7 +68,7 @@ def test_e2_who_pushes_is_looked_for_through_a_back_off_but_not_through_a_wish()
     for wish_s, expected in ((0.0, [0.0, 2.0, 3.0, 5.0, 15.0]), (20.0, [0.0, 20.0])):
         stage = loops.Stage()
         stage.worker.answers = [away(wish_s)]
-        stage.worker.sight = loop.Sight(None, good=False, away=True)
+        stage.worker.sight = turning.Sight(None, good=False, away=True)
         stage.runs.at(2, lambda stage=stage: stage.runs.request(runs.Cause.WEBHOOK))  # type: ignore[misc]  # a loop's value
         stage.runs.at(3, lambda stage=stage: stage.runs.request(runs.Cause.SIGNAL))  # type: ignore[misc]  # a loop's value
         stage.run(22, rescan_s=1.0)
@@ -76,18 +78,45 @@ def test_e2_who_pushes_is_looked_for_through_a_back_off_but_not_through_a_wish()
         assert [turn.put_off_s > 0 for turn in stage.turns].count(True) == (2 if wish_s else 0)
 
 
+def test_e2_passes_go_on_with_the_last_good_checkout_while_the_remote_is_away() -> None:
+    """Drift is healed within the interval, however long the back-off has grown."""
+    stage = loops.Stage()
+    stage.worker.answers, stage.worker.served = [away()], True
+    stage.worker.sight = turning.Sight("one", away=True)
+    stage.run(130)
+    assert stage.moments == [0.0, 5.0, 15.0, 35.0, 65.0, 95.0, 125.0]
+
+
+def test_e2_a_remote_that_is_back_is_news_although_its_content_is_the_same() -> None:
+    """Who pushes then, or only looks, is not told of a failure that is over."""
+    stage = loops.Stage()
+    stage.rhythm = requeue.Rhythm(3600.0, lambda failures: 600.0, jitter=0.0)
+    stage.worker.answers, stage.worker.served = [away(), loops.good()], True
+    stage.worker.sight = turning.Sight("one", away=True)
+    stage.runs.at(10, lambda: stage.runs.request(runs.Cause.WEBHOOK))
+
+    def back() -> None:
+        stage.worker.sight, stage.worker.served = None, False
+        stage.runs.request(runs.Cause.WEBHOOK)
+
+    stage.runs.at(20, back)
+    stage.run(30)
+    assert stage.moments == [0.0, 20.0]
+    assert stage.worker.looked_s == [10.0, 20.0]
+
+
 def test_e2_looks_that_meet_a_remote_that_is_down_back_off_too() -> None:
     """Passes are an hour apart, so nothing but looks finds out."""
     stage = loops.Stage()
     stage.rhythm = requeue.Rhythm(3600.0, stage.rhythm.backoff_s, jitter=0.0)
-    stage.worker.sight = loop.Sight(None, good=False, away=True)
+    stage.worker.sight = turning.Sight(None, good=False, away=True)
     stage.run(100, rescan_s=1.0)
     assert asked_s(stage) == [0.0, 1.0, 6.0, 16.0, 36.0, 76.0]
 
 
 def test_e2_a_wish_that_a_look_hears_puts_off_passes_and_ends() -> None:
     stage = loops.Stage()
-    stage.worker.sight = loop.Sight(None, good=False, away=True, retry_after_s=100.0)
+    stage.worker.sight = turning.Sight(None, good=False, away=True, retry_after_s=100.0)
     stage.run(140, rescan_s=10.0)
     assert asked_s(stage) == [0.0, 10.0, 110.0, 120.0]
     assert len(stage.turns) < 10
@@ -95,7 +124,7 @@ def test_e2_a_wish_that_a_look_hears_puts_off_passes_and_ends() -> None:
 
 def test_e2_a_wish_heard_while_images_are_made_outlives_the_pass() -> None:
     stage = loops.Stage()
-    stage.worker.sight = loop.Sight(None, good=False, away=True, retry_after_s=50.0)
+    stage.worker.sight = turning.Sight(None, good=False, away=True, retry_after_s=50.0)
 
     def build() -> None:
         stage.worker.during = lambda: None
@@ -113,7 +142,7 @@ def test_e2_after_a_wish_is_told_to_who_asks() -> None:
     stage.worker.answers = [away(60.0)]
     asked: list[str] = []
     stage.runs.at(10, lambda: asked.append(stage.runs.request(runs.Cause.WEBHOOK)))
-    stage.tell = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics(), None)  # type: ignore[method-assign]  # the real one
+    stage.tell = telling.Telling(telling.Who("one", "git"), stage.runs, _Log(), metrics.Metrics().of("one"), None)  # type: ignore[method-assign]  # the real one
     stage.run(20)
     found = stage.runs.find(asked[0])
     assert found is not None
@@ -134,7 +163,7 @@ def test_p11_content_that_is_broken_or_not_trusted_cuts_no_build() -> None:
             stage.runs.request(runs.Cause.WEBHOOK)
             stage.cuts.check_newer()
 
-        stage.worker.sight = loop.Sight("two", good=good)
+        stage.worker.sight = turning.Sight("two", good=good)
         stage.worker.during = build
         stage.run(1)
         assert stage.turns[0].superseded == good
@@ -186,16 +215,16 @@ def test_a_miss_is_one_only_where_something_listens() -> None:
         counted = metrics.Metrics()
         stage = loops.Stage()
         who = telling.Who("one", "git", listens)
-        stage.tell = telling.Telling(who, stage.runs, _Log(), counted, None)  # type: ignore[method-assign]  # the real one
+        stage.tell = telling.Telling(who, stage.runs, _Log(), counted.of("one"), None)  # type: ignore[method-assign]  # the real one
         stage.runs.at(10, lambda stage=stage: change(stage, "two", None))  # type: ignore[misc]  # a loop's value
         stage.run(40)
-        assert web.sample(counted, "artifact_controller_watch_missed_total") == listens
+        assert web.sample(counted, 'artifact_controller_watch_missed_total{target="one"}') == listens
 
 
 class _Blind(loops.FakeWorker):
     """Does not see the content while the remote is away."""
 
-    def converge(self) -> loop.Ended:
+    def converge(self) -> turning.Ended:
         ended = super().converge()
         return replace(ended, subject="away", seen=False) if ended.report.failed else ended
 
@@ -216,7 +245,7 @@ def test_e2_a_look_that_takes_long_is_followed_by_a_rest() -> None:
     stage.rhythm = requeue.Rhythm(3600.0, stage.rhythm.backoff_s, jitter=0.0)
 
     class Slow(loops.FakeWorker):
-        def look(self, *, whole: bool = False) -> loop.Sight:
+        def look(self, *, whole: bool = False) -> turning.Sight:
             seen = super().look(whole=whole)
             stage.machine.sleep(20.0)
             return seen
@@ -232,7 +261,7 @@ def test_p8_a_slow_look_at_a_remote_is_no_hang() -> None:
     alive = []
 
     class Slow(loops.FakeWorker):
-        def look(self, *, whole: bool = False) -> loop.Sight:
+        def look(self, *, whole: bool = False) -> turning.Sight:
             stage.machine.sleep(70.0)
             alive.append(stage.pulse.alive)
             stage.machine.sleep(10.0)
@@ -242,3 +271,26 @@ def test_p8_a_slow_look_at_a_remote_is_no_hang() -> None:
     stage.worker = Slow(stage.machine)
     stage.run(60, rescan_s=10.0)
     assert alive == [True, False]
+
+
+@pytest.mark.parametrize("wish_s", [60.0, 0.0])
+def test_e2_a_delivery_while_the_remote_is_away_is_not_forgotten(wish_s: float) -> None:
+    """P10: the pass that sees what it told of begins because of the time: no miss, and the reaction is the whole wait."""
+    stage = loops.Stage()
+    stage.worker.answers, stage.worker.published = [loops.good(), away(wish_s), loops.good()], True
+    stage.worker.sight = turning.Sight(None, good=False, away=True)
+    stage.worker = _Blind(**vars(stage.worker))
+    stage.rhythm = requeue.Rhythm(30.0, lambda failures: 20.0, jitter=0.0)
+
+    def push() -> None:
+        stage.worker.content = "two"
+        stage.runs.request(runs.Cause.WEBHOOK)
+
+    stage.runs.at(31, push)
+    stage.runs.at(45, lambda: setattr(stage.worker, "sight", None))
+    stage.run(100, rescan_s=1000.0)
+    seen = [turn for turn in stage.turns if turn.ended and turn.ended.subject == "two"]
+    assert runs.Cause.WEBHOOK not in seen[0].run.causes
+    assert not seen[0].missed
+    assert seen[0].reaction_s == (59.0 if wish_s else 19.0)
+    assert [turn.missed for turn in stage.turns].count(True) == 0

@@ -15,25 +15,27 @@ def counted(now_s: float = 1_800_000_000.0) -> metrics.Metrics:
     return metrics.Metrics(lambda: now_s)
 
 
-def value(found: metrics.Metrics, name: str) -> float:
-    return web.sample(found, f"artifact_controller_{name}")
+def value(found: metrics.Metrics, name: str, target: str | None = "one") -> float:
+    """One value of a target, of the process where it is None."""
+    series, _, labels = name.partition("{")
+    told = {*re.findall(r'\w+="[^"]*"', labels), *([f'target="{target}"'] if target else [])}
+    return web.sample(found, f"artifact_controller_{series}{{{','.join(sorted(told))}}}")
 
 
 def everything(found: metrics.Metrics, word: str) -> None:
     """Call every method, with `word` wherever one is taken."""
-    found.pass_ended(
-        outcome=word, failed=False, phases={word: 1.0}, changed_to_published_s=0.1, images_built=1, drift=True
-    )
-    found.condition(word, word)
-    found.provisioner_run(True)
-    found.fetched(word, False, 1.0)
-    found.watch_event()
-    found.watch_error()
-    found.watch_missed()
-    found.watching(word)
+    one = found.of("one")
+    one.pass_ended(metrics.Pass(word, False, {word: 1.0}, 0.1, 1, True))
+    one.condition(word, word)
+    one.provisioner_run(True)
+    one.fetched(word, False, 1.0)
+    one.watch_event()
+    one.watch_error()
+    one.watch_missed()
+    one.watching(word)
+    one.suspended(True)
     found.webhook(word)
     found.notification(word)
-    found.suspended(True)
 
 
 def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
@@ -41,7 +43,7 @@ def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \|([^|]*)\|", text, re.MULTILINE)
     found = counted()
     everything(found, "x")
-    found.condition("Ready", "True")
+    found.of("one").condition("Ready", "True")
     assert {name: kind for name, kind, _ in rows} == dict(found.families())
     documented = {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}
     for line in found.text().decode().splitlines():
@@ -54,13 +56,8 @@ def test_the_page_lists_every_metric_with_its_type_and_labels() -> None:
 def test_a_pass_that_succeeded_and_one_that_failed() -> None:
     found = counted()
     assert value(found, "last_success_timestamp_seconds") == 0
-    found.pass_ended(
-        outcome="SourceChanged", failed=False, phases={"read": 0.2, "publish": 0.02}, changed_to_published_s=0.12,
-        images_built=2, drift=False,
-    )  # fmt: skip
-    found.pass_ended(
-        outcome="NoManifest", failed=True, phases={}, changed_to_published_s=None, images_built=0, drift=False
-    )
+    found.of("one").pass_ended(metrics.Pass("SourceChanged", False, {"read": 0.2, "publish": 0.02}, 0.12, 2))
+    found.of("one").pass_ended(metrics.Pass("NoManifest", True))
     assert value(found, 'passes_total{outcome="SourceChanged"}') == 1
     assert value(found, 'passes_total{outcome="NoManifest"}') == 1
     assert value(found, 'pass_results_total{result="ok"}') == value(found, 'pass_results_total{result="failed"}') == 1
@@ -75,7 +72,7 @@ def test_a_pass_that_succeeded_and_one_that_failed() -> None:
 
 def test_a_failure_moves_the_time_of_the_last_pass_only() -> None:
     found = counted()
-    found.pass_ended(outcome="Bug", failed=True, phases={}, changed_to_published_s=None, images_built=0, drift=True)
+    found.of("one").pass_ended(metrics.Pass("Bug", True, drift=True))
     assert value(found, "last_success_timestamp_seconds") == 0
     assert value(found, "last_pass_timestamp_seconds") == 1.8e9
     assert value(found, "drifted_passes_total") == 1
@@ -84,22 +81,22 @@ def test_a_failure_moves_the_time_of_the_last_pass_only() -> None:
 def test_one_status_of_a_condition_and_one_mode_at_a_time() -> None:
     found = counted()
     for status in ("False", "True"):
-        found.condition("Ready", status)
+        found.of("one").condition("Ready", status)
     for mode in ("polling", "events"):
-        found.watching(mode)
+        found.of("one").watching(mode)
     shown = [value(found, f'condition{{status="{one}",type="Ready"}}') for one in metrics.STATUSES]
     assert shown == [1, 0, 0]
     assert [value(found, f'watching{{mode="{one}"}}') for one in metrics.MODES] == [1, 0, 0, 0]
-    found.suspended(True)
+    found.of("one").suspended(True)
     assert value(found, "suspended") == 1
-    found.suspended(False)
+    found.of("one").suspended(False)
     assert value(found, "suspended") == 0
 
 
 def test_what_the_triggers_and_the_source_tell() -> None:
     found = counted()
     everything(found, "git")
-    found.fetched("git", True, 2.0)
+    found.of("one").fetched("git", True, 2.0)
     for name in (
         "watch_events_total",
         "watch_errors_total",
@@ -139,17 +136,15 @@ def test_the_tables_are_those_of_the_program() -> None:
 @pytest.mark.parametrize("wrong", [None, object(), "x"])
 def test_p15_no_wrong_value_reaches_who_counts(wrong: Any) -> None:
     found = counted()
-    found.pass_ended(
-        outcome=wrong, failed=False, phases={"read": wrong}, changed_to_published_s=wrong, images_built=wrong, drift=False
-    )  # fmt: skip
-    found.fetched("git", True, wrong)
-    found.condition(wrong, wrong)
+    found.of("one").pass_ended(metrics.Pass(wrong, False, {"read": wrong}, wrong, wrong))
+    found.of("one").fetched("git", True, wrong)
+    found.of("one").condition(wrong, wrong)
     assert b"artifact_controller_build_info" in found.text()
 
 
 def test_two_in_one_process_do_not_meet() -> None:
     first, second = counted(), counted()
-    first.watch_event()
+    first.of("one").watch_event()
     assert (value(first, "watch_events_total"), value(second, "watch_events_total")) == (1, 0)
 
 
@@ -165,4 +160,20 @@ def test_many_threads_lose_no_count() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert value(found, 'webhook_deliveries_total{result="accepted"}') == 4000
+    assert value(found, 'webhook_deliveries_total{result="accepted"}', None) == 4000
+
+
+def test_each_target_counts_for_itself_and_goes_with_its_series() -> None:
+    """Names are those that are configured; nothing else makes a target."""
+    found = counted()
+    found.of("one").watch_event()
+    found.of("two").pass_ended(metrics.Pass("InSync"))
+    found.of("two").watch_event()
+    assert found.of("two") is found.of("two")
+    assert [value(found, "watch_events_total", name) for name in ("one", "two")] == [1, 1]
+    assert value(found, 'passes_total{outcome="InSync"}', "two") == 1
+    assert value(found, 'passes_total{outcome="InSync"}', "one") == 0
+    assert found.text().count(b"# TYPE artifact_controller_watch_events_total") == 1
+    found.keep(["two"])
+    assert b'target="one"' not in found.text()
+    assert value(found, "watch_events_total", "two") == 1

@@ -143,7 +143,7 @@ def test_only_what_was_asked_for_is_told(target: Callable[..., Target]) -> None:
 
 
 def test_i7_equal_messages_in_a_row_are_one(target: Callable[..., Target]) -> None:
-    """Of another run and another duration they are equal still; of another reason or revision they are not."""
+    """Of another run and another duration they are equal still; of another reason, revision or target they are not."""
     receiver = target()
     with notifier(receiver.url) as (found, counts, _):
         for number in range(20):
@@ -151,8 +151,9 @@ def test_i7_equal_messages_in_a_row_are_one(target: Callable[..., Target]) -> No
         found.tell("failed", {**FIELDS, "revision": "sha256:2"})
         found.tell("recovered", FIELDS)
         found.tell("failed", FIELDS)
-        counts.await_results(*["repeated"] * 19, *["delivered"] * 4)
-    assert [message["event"] for message in receiver.messages] == ["failed", "failed", "recovered", "failed"]
+        found.tell("failed", {**FIELDS, "target": "other"})
+        counts.await_results(*["repeated"] * 19, *["delivered"] * 5)
+    assert [message["event"] for message in receiver.messages] == ["failed", "failed", "recovered", "failed", "failed"]
 
 
 def test_i7_a_storm_is_cut_off(target: Callable[..., Target]) -> None:

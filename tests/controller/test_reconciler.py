@@ -18,6 +18,8 @@ from tests.fakes.stories import (
     converge,
     converged,
     go_back,
+    of_somebody_else,
+    take_over,
 )
 from tests.fakes.world import Crash, Place, World, function, revision, route
 
@@ -34,6 +36,7 @@ def points(story: Story) -> list[tuple[int, str]]:
         for at, action in zip(acting, world.performed, strict=True)
         if isinstance(action, actions.Publish | actions.Sweep)
     ]
+    halves += [at for at, name in enumerate(world.calls) if name == "claim"]
     return [
         *((at, when) for at in range(len(world.calls)) for when in ("before", "after")),
         *((at, "half") for at in halves),
@@ -55,6 +58,29 @@ def test_a2_a_crash_at_any_point_and_a_restart_end_in_the_same_world(story: Stor
         repeated = _again(story, place)
         assert not repeated.failed, (stop, world.calls, repeated)
         assert place.facts() == wanted.facts(), (stop, world.calls)
+
+
+def test_b8_a_refused_pass_writes_nothing_and_is_not_recorded_for_the_owner() -> None:
+    """B8: everything is looked at and planned, and that is all."""
+    place = of_somebody_else()
+    before, writes = place.facts(), place.store.writes
+    world = World(place)
+    ended = converge(world)
+    assert (ended.reason, ended.exit_code) == ("OwnedByOther", 77)
+    assert ended.decision is not None
+    assert ended.decision.comparison.changes
+    assert not {"claim", "begin", "perform", "succeed"} & set(world.calls)
+    assert place.facts() == before
+    assert place.store.writes == writes + 1, "the refusal, in a record of its own"
+
+
+def test_b8_a_take_over_ends_as_owner() -> None:
+    place = of_somebody_else()
+    assert not take_over(World(place)).failed
+    assert place.disk.owner is not None
+    assert place.disk.owner.id != "theirs"
+    ended = converge(World(place))
+    assert ended.reason == outcomes.Outcome.IN_SYNC
 
 
 def _again(story: Story, place: Place) -> report.Report:
@@ -83,7 +109,16 @@ def test_nothing_to_do_costs_a_look_and_touches_nothing() -> None:
     assert ended.reason == outcomes.Outcome.IN_SYNC
     assert not ended.changed
     assert not ended.failed
-    assert world.calls == ["exclusive", "remember", "look", "fetch", "probe", "images_unmoved", "note_conditions"]
+    assert world.calls == [
+        "exclusive",
+        "remember",
+        "look",
+        "fetch",
+        "probe",
+        "owning",
+        "images_unmoved",
+        "note_conditions",
+    ]
     assert place.store.writes == writes
     assert place.facts() == before
 

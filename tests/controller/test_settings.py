@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller import errors, settings, settings_sections
+from controller import errors, settings, settings_sections, targets
 from tests.fakes import command
 
 FULL = """\
@@ -356,11 +356,11 @@ def examples() -> Iterator[dict[str, Any]]:
 
 def test_the_published_schema_accepts_the_shipped_examples() -> None:
     for example in examples():
-        assert list(complaints(settings.json_schema(), example)) == []
+        assert list(complaints(targets.json_schema(), example)) == []
 
 
 def test_the_published_schema_refuses_unknown_keys() -> None:
-    schema = settings.json_schema()
+    schema = targets.json_schema()
     assert list(complaints(schema, {"nam": 1})) == ["nam"]
     assert list(complaints(schema, {"policy": {"prun": "all"}})) == ["policy.prun"]
     assert list(complaints(schema, {"policy": {"prune": "most"}})) == ["policy.prune"]
@@ -388,3 +388,5 @@ def complaints(schema: dict[str, Any], value: Any, at: str = "", root: dict[str,
                 yield from complaints(schema["properties"][key], inner, place, root)
             elif schema.get("additionalProperties") is False:
                 yield place
+            elif isinstance(schema.get("additionalProperties"), dict):
+                yield from complaints(schema["additionalProperties"], inner, place, root)

@@ -202,7 +202,7 @@ class Followed:
         self.machine = Scripted()
         flags = {("source", "directory", "path"): shop.source, ("config_dir",): shop.config}
         self.configured = settings.load(None, flags)
-        self.settle = settling.of_directory(self.configured, self.machine)
+        self.settle = settling.of_directories(self.configured, self.machine)
 
     def reconciled(self, *writers: Iterator[None]) -> report.Report:
         """A pass while the writers go on."""

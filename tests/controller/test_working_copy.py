@@ -63,7 +63,7 @@ def test_e7_while_branches_are_switched_each_publish_is_one_of_them(shop: comman
     """A pass in the middle of a switch waits until the tree holds still, or says that it does not."""
     flags = {("source", "directory", "path"): shop.source, ("config_dir",): shop.config}
     configured = settings.load(None, {**flags, ("policy", "max_removed"): "100%"})
-    patience = settling.of_directory(configured, Clock())
+    patience = settling.of_directories(configured, Clock())
     done = threading.Event()
 
     def switch() -> None:

@@ -80,7 +80,7 @@ def test_l2_two_signals_in_the_middle_of_a_publish(
     """L2, P16: SIGTERM twice at the switch: the publish is finished and recorded, exit 0."""
     scenario = prepared.get(name)
     config = scenario.copy(place)
-    fault = {"folder": str(config), "count": 1, "effect": "term twice", "only": "rename"}
+    fault = {"folder": str(config), "count": 2, "effect": "term twice", "only": "rename"}  # the first is the claim's
     ended = server.run(scenario.run(config, fault=fault))
     assert ended.code == 0, ended.err
     assert command.documents(config) == scenario.after

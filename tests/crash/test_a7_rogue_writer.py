@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller import reconciler, settings, target, world
+from core import policy
 from tests.crash import clocks, scenarios, sweep
 from tests.crash import server as servers
 from tests.fakes import command
@@ -19,6 +20,8 @@ ROUNDS = 100
 WHOLE_COMMANDS = 6
 """Each waits up to a second, so that no file is dated ahead; under a shown clock none does."""
 VERSIONS = ("v1", "v2")
+TAKING_OVER = policy.Permissions(take_over=True)
+"""Each version of the sample is a source of its own."""
 
 
 @contextmanager
@@ -75,7 +78,7 @@ def test_a7_a_writer_behind_our_back(server: servers.Server, prepared: scenarios
             source = prepared.sources[VERSIONS[turn % 2]]
             flags = {("config_dir",): config, ("source", "directory", "path"): source}
             with target.Target(settings.load(None, flags), machine=machine) as opened:
-                codes.add(reconciler.reconcile_once(opened, world.Request(opened.rules)).exit_code)
+                codes.add(reconciler.reconcile_once(opened, world.Request(opened.rules, TAKING_OVER)).exit_code)
     assert 0 in codes
     assert codes <= {0, 73}
     mixed = [found for found in reader.sets if versions(found) == set(VERSIONS)]

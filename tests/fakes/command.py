@@ -127,10 +127,12 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 
 
 _CONTRACT_NAMES = frozenset({"CONFIG_DIR", "CONTAINER_REGISTRY", "HOST_REGISTRY_ADDR", "ESB_TAG", "FAILPOINT"})
+_OF_JOBS = ("CONTROLLER_", "GITHUB_", "CI_PROJECT_")
+"""A job that runs these tests is not the job that they are about."""
 
 
 def _ours(environment: Mapping[str, str]) -> list[str]:
-    return [name for name in environment if name.startswith("CONTROLLER_") or name in _CONTRACT_NAMES]
+    return [name for name in environment if name.startswith(_OF_JOBS) or name in _CONTRACT_NAMES]
 
 
 def child_environment(more: Mapping[str, str] | None = None, *, engine: bool = False) -> dict[str, str]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DOCKER_SECTION = "With Docker"
-"""The section of the README whose blocks want a running stack."""
+SIDECAR_SECTION = "Sidecar"
+"""The sections of the README whose blocks want a running stack."""
 
 
 def section(text: str, heading: str) -> str:
@@ -96,6 +97,7 @@ def _run(script: str, folder: Path, environment: Mapping[str, str]) -> str:
 _OF_THE_MOMENT = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "2026-01-01T00:00:00Z"),
     (r"sha256:[0-9a-f]{12,64}", "sha256:000000000000"),
+    (r"\([0-9a-f]{12}\)", "(000000000000)"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:5010"),
     (r"esb-e2e-[0-9a-f]{8}", "esb-e2e"),
     (r"unix:///\S+?\.sock", "unix:///var/run/docker.sock"),

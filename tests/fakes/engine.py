@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller import docker
-from core import digest, image_inputs
+from core import compose_definition, digest, image_inputs
 
 HERE = "linux/amd64"
 
@@ -46,6 +46,10 @@ class Engine:
     """The services of compose files; None for the one that is asked for."""
     elsewhere: frozenset[str] = frozenset()
     """Those of them that are in no profile but one of their own."""
+    definitions: dict[str, compose_definition.Definition] = field(
+        default_factory=lambda: {"": compose_definition.Definition({})}
+    )
+    """What compose files define, by what CONFIG_DIR is told to be; "" for any other, and for none."""
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The log of a container, by its id."""
     outcomes: deque[docker.RunOutcome] = field(default_factory=deque)
@@ -130,6 +134,10 @@ class Engine:
                 if (labels or {}).items() <= one.labels.items() and name in {"", one.name}
             )
 
+    def containers_of(self, ids: Collection[str]) -> tuple[docker.Container, ...]:
+        with self._doing("containers_of", ",".join(ids)):
+            return tuple(one for one in self.standing.values() if any(one.id.startswith(each) for each in ids))
+
     def images(self, references: Collection[str]) -> Mapping[str, docker.EngineImage]:
         with self._doing("images"):
             return {name: found for name in references if (found := self._find(name)) is not None}
@@ -189,6 +197,12 @@ class Engine:
             if self.defined is None:
                 return (wanted.service,)
             return tuple(sorted(self.defined if profile == "*" else set(self.defined) - self.elsewhere))
+
+    def definition(
+        self, wanted: docker.ServiceRun, *, profile: str | None, interpolate: bool = True
+    ) -> compose_definition.Definition:
+        with self._doing("definition", profile or ""):
+            return self.definitions.get(wanted.environment.get("CONFIG_DIR", ""), self.definitions[""])
 
     def wait(self, container_id: str, *, seconds: float) -> int:
         with self._doing("wait", container_id):

@@ -13,7 +13,19 @@ import sys
 import threading
 from pathlib import Path
 
-from controller import cancellation, daemon, log, loop, metrics, pulse, settings, settings_sections, telling, worker
+from controller import (
+    cancellation,
+    garbage,
+    log,
+    loop,
+    metrics,
+    pulse,
+    settings,
+    settings_sections,
+    telling,
+    turning,
+    worker,
+)
 from core import requeue
 from tests.fakes import loops
 
@@ -41,7 +53,7 @@ class Idle:
         self._cuts = cancellation.Cancellation()
         self._log = log.Log(settings_sections.Log(), _Nowhere())
         who = telling.Who("default", "directory")
-        self._told = telling.Telling(who, self._runs, self._log, metrics.Metrics(), None)
+        self._told = telling.Telling(who, self._runs, self._log, metrics.Metrics().of("default"), None)
 
     def run(self) -> None:
         """All passes."""
@@ -49,13 +61,13 @@ class Idle:
         machine = self._machine
         beats = pulse.Pulse(machine)  # type: ignore[arg-type]  # a clock by its methods, here and below
         works = worker.Worker(given, beats, self._cuts, machine=machine)  # type: ignore[arg-type]
-        plumbing = loop.Plumbing(self._runs, beats, self._cuts, self._tell, daemon._Garbage().collect, machine)  # type: ignore[arg-type]
+        plumbing = turning.Plumbing(self._runs, beats, self._cuts, self._tell, garbage.Garbage().collect, machine)  # type: ignore[arg-type]
         rhythm = requeue.Rhythm(INTERVAL_S, lambda failures: INTERVAL_S, jitter=0.0)
         self._log.start()
         loop.Loop(works, rhythm, INTERVAL_S, plumbing).run()
         self._log.stop()
 
-    def _tell(self, turn: loop.Turn) -> None:
+    def _tell(self, turn: turning.Turn) -> None:
         self._told(turn)
         self._runs.waits.clear()  # the double's own notes are no leak
         reason = str(turn.ended.report.reason) if turn.ended else ""

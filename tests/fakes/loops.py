@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from controller import cancellation, loop, pulse, report, runs
+from controller import cancellation, loop, ordering, pulse, report, runs, turning
 from core import requeue
 
 
@@ -89,19 +89,20 @@ class FakeWorker:
     passes: list[tuple[float, str]] = field(default_factory=list)
     subject: str = ""
     during: Callable[[], None] = lambda: None
-    sight: loop.Sight | None = None
+    sight: turning.Sight | None = None
     looked_s: list[float] = field(default_factory=list)
     published: bool = False
+    served: bool = False
 
-    def look(self, *, whole: bool = False) -> loop.Sight:
+    def look(self, *, whole: bool = False) -> turning.Sight:
         """The content, and besides it what `sight` says."""
         self.looks += 1
         self.looked_s.append(self.machine.now - 1000.0)
         if self.sight is None:
-            return loop.Sight(self.content)
+            return turning.Sight(self.content)
         return replace(self.sight, subject=self.content if self.sight.subject else None)
 
-    def converge(self) -> loop.Ended:
+    def converge(self) -> turning.Ended:
         """The next answer."""
         self.passes.append((self.machine.now - 1000.0, self.content))
         self.subject = self.content
@@ -110,7 +111,7 @@ class FakeWorker:
         if isinstance(answer, BaseException):
             raise answer
         published_s = self.machine.now if self.published and not answer.failed else None
-        return loop.Ended(answer, self.content, published_s=published_s)
+        return turning.Ended(answer, self.content, published_s=published_s, served=self.served)
 
 
 @dataclass
@@ -118,24 +119,25 @@ class Stage:
     """A loop with everything around it in memory."""
 
     machine: FakeClock = field(default_factory=FakeClock)
-    turns: list[loop.Turn] = field(default_factory=list)
+    turns: list[turning.Turn] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.runs = FakeRuns(self.machine)
         self.worker = FakeWorker(self.machine)
         self.cuts = cancellation.Cancellation()
         self.pulse = pulse.Pulse(self.machine)  # type: ignore[arg-type]  # a clock by its methods
+        self.place: ordering.Place | None = None
         self.rhythm = requeue.Rhythm(30.0, lambda failures: min(300.0, 5.0 * 2 ** (failures - 1)), jitter=0.0)
 
-    def tell(self, turn: loop.Turn) -> None:
+    def tell(self, turn: turning.Turn) -> None:
         """Keep the turn, and say what became of the run."""
         self.turns.append(replace(turn))
         self.runs.end(turn.run, {"reason": turn.ended.report.reason if turn.ended else ""})
 
-    def run(self, seconds: float, *, rescan_s: float = 30.0) -> list[loop.Turn]:
+    def run(self, seconds: float, *, rescan_s: float = 30.0) -> list[turning.Turn]:
         """Run the loop for so many simulated seconds."""
         self.runs.at(seconds, lambda: self.cuts.stop(15))
-        plumbing = loop.Plumbing(
+        plumbing = turning.Plumbing(
             self.runs,
             self.pulse,
             self.cuts,
@@ -143,6 +145,7 @@ class Stage:
             lambda: None,
             self.machine,  # type: ignore[arg-type]  # a clock by its methods
             lambda: 0.5,
+            place=self.place,
         )
         loop.Loop(self.worker, self.rhythm, rescan_s, plumbing).run()
         return self.turns

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from controller import errors, loop, report, runs
+from controller import errors, report, runs, turning
 from core import actions, items, record
 from tests.fakes import loops, world
 
@@ -79,7 +79,7 @@ class Promises:
     current: Pass | None = None
     counts: dict[str, int] = field(default_factory=dict)
     repairs: dict[str, deque[float]] = field(default_factory=dict)
-    _last: loop.Turn | None = None
+    _last: turning.Turn | None = None
     _subject: str = ""
     _failures: int = 0
     _backs_off: bool = False
@@ -161,7 +161,7 @@ class Promises:
         self.is_whole()
         self.current = None
 
-    def pass_told(self, ended: loop.Ended, wanted: Parts | None) -> None:
+    def pass_told(self, ended: turning.Ended, wanted: Parts | None) -> None:
         """A pass that came to an end of its own. `wanted` is what the source held when it looked."""
         assert self.current is not None
         told, now = ended.report, self.current
@@ -216,7 +216,7 @@ class Promises:
 
     # After a turn
 
-    def told(self, turn: loop.Turn, content: str | None) -> None:
+    def told(self, turn: turning.Turn, content: str | None) -> None:
         """Whether it was a pass when it had to be, and how long the loop waits then."""
         was_pass = turn.ended is not None or turn.superseded
         require(not turn.traceback or PLANTED in turn.traceback, f"a bug: {turn.traceback}")
@@ -235,7 +235,7 @@ class Promises:
         self._due_s = self.machine.now + turn.next_s
         self._last = turn
 
-    def _stand(self, turn: loop.Turn) -> None:
+    def _stand(self, turn: turning.Turn) -> None:
         """The count of failures in a row with the same content."""
         ended = turn.ended
         again = self._failures if ended and ended.subject == self._subject else 0
@@ -243,7 +243,7 @@ class Promises:
         self._subject = ended.subject if ended else ""
         self._backs_off = bool(ended and ended.report.failed)
 
-    def _bounds(self, turn: loop.Turn) -> tuple[float, float]:
+    def _bounds(self, turn: turning.Turn) -> tuple[float, float]:
         if turn.superseded:
             return 0.0, 0.0
         usual = INTERVAL_S if not self._failures else min(LONGEST_S, FIRST_S * 2.0 ** min(self._failures - 1, 30))
@@ -255,7 +255,7 @@ class Promises:
 _BY_ITSELF = frozenset({runs.Cause.RETRY, runs.Cause.INTERVAL})
 
 
-def _may_pass(ended: loop.Ended | None) -> bool:
+def _may_pass(ended: turning.Ended | None) -> bool:
     """Whether this failed, and may go better without any change."""
     if ended is None or not ended.report.failed:
         return False

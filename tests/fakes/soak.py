@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from controller import cancellation, errors, loop, pulse, retry, runs, settings, worker, world
+from controller import cancellation, errors, loop, pulse, retry, runs, settings, turning, worker, world
 from core import actions, assembly, items, observed, policy, record, requeue
 from tests.fakes import events, loops, promises
 from tests.fakes import world as worlds
@@ -120,7 +120,7 @@ class SoakWorker(worker.Worker):
         super().__init__(configured, soak.beats, soak.cuts, machine=soak.machine)  # type: ignore[arg-type]  # by its methods
         self._soak = soak
 
-    def converge(self) -> loop.Ended:
+    def converge(self) -> turning.Ended:
         """One pass, watched."""
         try:
             ended = super().converge()
@@ -132,7 +132,7 @@ class SoakWorker(worker.Worker):
     def _open(self) -> Opened:  # type: ignore[override]  # what a pass asks of a target, and no more
         return self._soak.opened(watched=not self._soak.looking)
 
-    def look(self, *, whole: bool = False) -> loop.Sight:
+    def look(self, *, whole: bool = False) -> turning.Sight:
         """Nothing happens meanwhile."""
         before, self._soak.looking = self._soak.looking, True
         try:
@@ -198,7 +198,7 @@ class Soak(events.Events):
         return {**self.happened, "calms": self.calms}
 
     def _live(self) -> None:
-        plumbing = loop.Plumbing(
+        plumbing = turning.Plumbing(
             self.runs,
             self.beats,
             self.cuts,
@@ -269,14 +269,14 @@ class Soak(events.Events):
 
     # Told by the loop
 
-    def _told(self, turn: loop.Turn) -> None:
+    def _told(self, turn: turning.Turn) -> None:
         self.promises.told(turn, self.identity)
         self.runs.end(turn.run, {})
         promises.require(self.beats.alive, "P8: between two steps it counts as hung")
         if self._calm is not None and turn.ended is not None:
             self._converges(turn.ended)
 
-    def _converges(self, ended: loop.Ended) -> None:
+    def _converges(self, ended: turning.Ended) -> None:
         """Every fault is mended: it takes a few passes, and the rest of a window when healing had stalled."""
         assert self._calm is not None
         began_s, count = self._calm

@@ -94,6 +94,10 @@ class MemoryState:
         """See `State`."""
         self._change(remembered.after_look(self._stored, conditions, commit=commit, ref=ref))
 
+    def record_claim(self, claim: record.Claim) -> None:
+        """See `State`."""
+        self._change(remembered.after_claim(self._stored, claim))
+
     def hold(self, revision: str, reason: str) -> None:
         """See `State`."""
         hold = record.Hold(revision, reason, clock.iso(self._now()))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from controller import reconciler, report, rollback
 from controller.world import Request
-from core import policy
+from core import ownership, policy
 from tests.fakes.world import Place, World, function, revision, route, table
 
 RULES = policy.Policy()
@@ -118,8 +118,21 @@ def after_a_lost_older_image() -> Place:
     return place
 
 
+def of_somebody_else() -> Place:
+    """Published, taken over by another controller, and the source has moved on (faults.md B8)."""
+    place = after_change()
+    place.disk.owner = ownership.Owner("theirs", sources=(ownership.Source("git", "other", "ba9876543210"),))
+    return place
+
+
+def take_over(world: World) -> report.Report:
+    """One pass that was told to."""
+    return reconciler.reconcile_once(world, Request(RULES, policy.Permissions(take_over=True)))
+
+
 STORIES = (
     Story("first publish", first_publish),
+    Story("taken over", of_somebody_else, take_over),
     Story("changed source", after_change),
     Story("drift", after_drift),
     Story("leftovers", after_a_cut_off_publish),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from controller import metrics, pulse, runs
-from controller.http import app, bounds, server
+from controller.http import app, bounds, server, shown
 from tests.fakes import deliveries
 
 PATIENCE_S = 30.0
@@ -42,7 +42,7 @@ class Site:
     @property
     def runs(self) -> runs.Runs:
         """Where its deliveries go."""
-        return self.served.asked
+        return self.served.targets()[0].asked
 
     def __post_init__(self) -> None:
         self.served = replace(self.served, warn=self.warnings.append)
@@ -104,15 +104,21 @@ def sample(counted: Any, name: str) -> float:
 
 def served(**changed: Any) -> app.Served:
     """What a server shows unless a test says otherwise."""
+    of_server = {name: changed.pop(name) for name in list(changed) if name in app.Served.__slots__}
+    usual: dict[str, Any] = {"metrics": metrics.Metrics(), "secret": deliveries.SECRET.encode()}
+    one = target(**changed)
+    return app.Served(**{"targets": lambda: (one,), **usual, **of_server})
+
+
+def target(name: str = "default", **changed: Any) -> shown.Shown:
+    """One target unless a test says otherwise."""
     usual: dict[str, Any] = {
         "asked": runs.Runs(),
         "beats": pulse.Pulse(),
-        "metrics": metrics.Metrics(),
-        "status": lambda: {"name": "default"},
+        "status": lambda: {"name": name},
         "ready_within_s": 90.0,
-        "secret": deliveries.SECRET.encode(),
     }
-    return app.Served(**{**usual, **changed})
+    return shown.Shown(name, **{**usual, **changed})
 
 
 @contextlib.contextmanager

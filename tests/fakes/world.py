@@ -24,6 +24,7 @@ from core import (
     items,
     notices,
     observed,
+    ownership,
     pinned,
     policy,
     provisioning,
@@ -34,6 +35,7 @@ from core import (
 from manifests import pinning
 from tests.fakes.state import MemoryState
 
+SOURCE = ownership.Source("folder", "artifacts", "0123456789ab")
 START = datetime.datetime(2026, 2, 20, 7, 4, 4, tzinfo=datetime.UTC)
 
 
@@ -85,12 +87,13 @@ class Source:
 
 @dataclass
 class Disk:
-    """CONFIG_DIR: what it shows, and the leftovers of a cut-off publish."""
+    """CONFIG_DIR: what it shows, the leftovers of a cut-off publish, and whose it is."""
 
     shown: dict[items.ItemKey, items.Item] = field(default_factory=dict)
     generation: int | None = None
     newest_mtime_s: int = 0
     leftovers: tuple[str, ...] = ()
+    owner: ownership.Owner | None = None
 
     @property
     def documents(self) -> Mapping[items.Document, bytes]:
@@ -174,7 +177,9 @@ class Place:
         """What has to be the same after a crash and a restart: the documents, and the record but for its telling."""
         known = self.store.load(with_items=True)
         applied = known.applied and replace(known.applied, id=0)
-        return self.disk, applied, known.pass_digest, known.attempted_revision, known.holds, known.doubtful_generation
+        claimed = known.claim and known.claim.id
+        passed = known.pass_digest, known.attempted_revision, known.holds, known.doubtful_generation
+        return self.disk, applied, claimed, *passed
 
     def history(self) -> list[tuple[str, str, int]]:
         """Result, reason and count of each row, oldest first."""
@@ -226,6 +231,26 @@ class World:
         """See `controller.world.World`."""
         with self._call("remember"):
             return self._memory.load(with_items=with_items)
+
+    def owning(self, asked: ownership.Asked, remembered: record.Record) -> ownership.Verdict:
+        """See `controller.world.World`."""
+        with self._call("owning"):
+            disk = self.place.disk
+            asks = ownership.Claimant(asked, "", (SOURCE,))
+            return ownership.judge(asks, ownership.Found(disk.owner, same_folder=True), remembered.claim)
+
+    def claim(self, owner: ownership.Owner, remembered: record.Record) -> None:
+        """See `controller.world.World`."""
+        assert self._held, "only the owner of the lock writes"
+        with self._call("claim"):
+            known = remembered.claim
+            before = self.place.disk.owner
+            complete = replace(owner, id=owner.id or f"after {before.id if before else 'nobody'}", since="then")
+            if known is None or known.id != complete.id:
+                self._memory.claim(record.Claim(complete.id, known.id if known else "", "/config", "1"))
+            if self._ends_half_way:
+                raise Crash("half-way through a claim")
+            self.place.disk.owner = complete
 
     def look(self) -> observed.Observed:
         """See `controller.world.World`."""

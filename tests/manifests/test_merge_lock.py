@@ -143,6 +143,21 @@ def test_b1_an_older_appliers_pid_that_equals_ours_is_waited_for_as_long_as_the_
         assert 25 <= clock.passed_s < 26
 
 
+def test_b1_in_a_container_a_young_lock_of_somebody_unseen_is_waited_for(tmp_path: Path, dead_pid: int) -> None:
+    """Who is not seen from there may write outside: robbed at once, CONFIG_DIR would have two writers."""
+    clock = FakeClock()
+    lock_file(tmp_path, str(dead_pid).encode(), age_s=5)
+    with merge_lock.merge_lock(tmp_path, clock=clock, sees_every_pid=lambda: False):
+        assert 25 <= clock.passed_s < 26
+
+
+def test_b2_in_a_container_a_lock_from_long_ago_is_taken_over_at_once(tmp_path: Path, dead_pid: int) -> None:
+    clock = FakeClock()
+    lock_file(tmp_path, str(dead_pid).encode(), age_s=31)
+    with merge_lock.merge_lock(tmp_path, clock=clock, sees_every_pid=lambda: False):
+        assert clock.passed_s == 0
+
+
 def test_b2_a_lock_file_held_by_a_controller_is_waited_for_and_free_after_kill(tmp_path: Path) -> None:
     with child(HOLD_FILE, tmp_path) as holder:
         clock = FakeClock()
