@@ -9,7 +9,6 @@ import contextlib
 import io
 import os
 import select
-import shutil
 import signal
 import sys
 import textwrap
@@ -23,6 +22,7 @@ from controller import clock, errors, output, settings_values
 USUAL_S = 2.0
 _SHORTEST_S = 0.1
 _NAMES = 12
+_UNKNOWN_SIZE = os.terminal_size((80, 24))
 _HOME, _CLEAR_BELOW, _CLEAR_LINE = "\x1b[H", "\x1b[J", "\x1b[K"
 
 
@@ -76,9 +76,11 @@ def _shown(show: Callable[[], int], *, first: bool) -> str:
 
 
 def _screen(*, as_json: bool) -> os.terminal_size | None:
-    """The size of the terminal to draw on; None where text is only appended."""
+    """The size of the terminal to draw on; None where text is only appended. COLUMNS, where a shell exports it, is the
+    size of before."""
     if sys.stdout.isatty() and not as_json and os.environ.get("TERM", "dumb") not in ("", "dumb"):
-        return shutil.get_terminal_size()
+        size = os.get_terminal_size(sys.stdout.fileno())
+        return size if size.columns and size.lines else _UNKNOWN_SIZE
     return None
 
 

@@ -110,7 +110,7 @@ def test_a_terminal_is_drawn_anew_without_any_colour(shop: Shop, variables: dict
 def test_a_narrow_terminal_shows_every_word_and_a_new_size_is_drawn_anew(shop: Shop) -> None:
     reason = "a reason of many words, the last of which is the one that matters: unobtainium"
     shop.about("suspend", "--reason", reason)
-    with watching(shop, terminal=True) as seen:
+    with watching(shop, terminal=True, COLUMNS="80", LINES="24") as seen:
         termios.tcsetwinsize(seen.terminal, (60, 50))
         lines = ["x" * 50]
         while max(map(len, lines[1:] or lines)) >= 50:  # the first may have been drawn before the size was set
