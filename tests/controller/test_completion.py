@@ -100,10 +100,8 @@ def test_every_shell_takes_its_script(shop: Shop, shell: str) -> None:
     ended = shop.run("completion", shell)
     assert (ended.code, ended.err) == (0, "")
     assert "_CONTROLLER_COMPLETE" in ended.out
-    program = shutil.which(shell)
-    if program is None:
-        pytest.skip(f"there is no {shell} here")
-    checked = subprocess.run([program, "-n"], input=ended.out, capture_output=True, text=True, check=False)
+    tools.require(shell)
+    checked = subprocess.run([shell, "-n"], input=ended.out, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
