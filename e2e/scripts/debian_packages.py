@@ -109,6 +109,7 @@ def _apt(home: Path, *arguments: str) -> None:
         "Dir::Etc::sourcelist": "/dev/null",
         "Dir::Etc::sourceparts": home / "sources",
         "Dir::State::lists": home / "lists",
+        "Dir::State::status": "/dev/null",  # what this machine has may be newer than what the suite has
         "Dir::Cache": home / "cache",
         "APT::Sandbox::User": "root",
         "Acquire::Retries": "3",
