@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from controller import errors, settings
 from core import actions, image_inputs, provisioning, serving, stack
-from core import own_container as containers
 
 if TYPE_CHECKING:
     from controller import docker, provisioner
+    from core import own_container as containers
 
 _WITHOUT_PROJECT = "neither a manifest nor the record names the compose project; set stack.project"
 _CONTAINER_MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
@@ -142,9 +142,10 @@ class ComposeStack:
                 raise errors.ControllerError("SettingsInvalid", text)
 
 
-def traces() -> containers.Traces:
+def traces() -> "containers.Traces":
     """What is known here of our own container: nothing outside of one."""
     from controller import own_container
+    from core import own_container as containers
 
     return own_container.traces() if in_container() else containers.NOWHERE
 

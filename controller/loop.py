@@ -9,14 +9,11 @@ what is told of it is told elsewhere. A bug in a pass ends that pass, not the lo
 import traceback
 
 from controller import cancellation, errors, report, runs, turning, words
-from core import requeue, turn_order
+from core import conditions, requeue, turn_order
 
 CUT_AT_MOST = 3
 """So many passes in a row give way to newer content; the next one makes its images to the end, or a source that changes
 faster than they are made would never be live."""
-
-LONGEST_WISH_S = 3600.0
-"""A remote that asks not to be asked again (``Retry-After``) is obeyed for so long at most (faults.md E2)."""
 
 _ONLY_LOOKS = frozenset({runs.Cause.FILES, runs.Cause.WEBHOOK, runs.Cause.RESCAN, runs.Cause.SHARED})
 """Causes that say nothing but that the source may have moved: content that has just failed is not tried again."""
@@ -147,7 +144,7 @@ class Loop:
         if self._standing.ending is requeue.Ending.FAILED:
             self._next_look_s = max(self._next_look_s, self._next_pass_s)
         if wish_s > 0:
-            self._closed_until_s = self._now() + min(wish_s, LONGEST_WISH_S)
+            self._closed_until_s = self._now() + min(wish_s, requeue.LONGEST_WISH_S)
             self._next_look_s = max(self._next_look_s, self._closed_until_s)
             self._next_pass_s = max(self._next_pass_s, self._closed_until_s)
 
@@ -222,7 +219,7 @@ class Loop:
             self._with.pulse.rest()
         self._take_place(ended, ending)
         wait_s = requeue.wait_s(self._standing, self._rhythm, chance=self._with.chance())
-        wait_s = max(wait_s, min(ended.report.retry_after_s, LONGEST_WISH_S) if ended else 0.0)
+        wait_s = max(wait_s, min(ended.report.retry_after_s, requeue.LONGEST_WISH_S) if ended else 0.0)
         self._served = bool(ended and ended.served)
         if self._served:
             wait_s = min(wait_s, self._rhythm.interval_s)
@@ -230,7 +227,7 @@ class Loop:
             wait_s = min(wait_s, ended.suspended_s)
         self._next_pass_s = max(self._now() + wait_s, self._closed_until_s)
         self._next_look_s = max(self._now() + self._rescan_s, self._closed_until_s)
-        self._away = self._away + 1 if ended and ended.report.reason == turning.AWAY else 0
+        self._away = self._away + 1 if ended and ended.report.reason == conditions.AWAY else 0
         if ended and self._away:
             self._leave_alone(wait_s, ended.report.retry_after_s)
 

@@ -12,9 +12,6 @@ from typing import Protocol
 from controller import cancellation, clock, pulse, report, runs
 from core import turn_order
 
-AWAY = "SourceUnavailable"
-"""The reason of a remote that does not answer: it is asked again in its own time, whoever asks here (faults.md E2)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Sight:

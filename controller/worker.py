@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from controller import cancellation, clock, errors, pulse, reconciler, report, settings, target, timing, turning, world
 from controller.sources import settling, shared_fetches
-from core import digest, policy, record
+from core import conditions, digest, policy, record
 from core import problems as found
 
 _MOMENT_S = 0.1
@@ -55,7 +55,7 @@ class Worker:
                 if whole and subject != self.subject:
                     opened.read()
         except errors.ControllerError as error:
-            away = error.reason == turning.AWAY
+            away = error.reason == conditions.AWAY
             lasting = error.meaning.disposition is not errors.Disposition.TRANSIENT
             seen = subject or (identity(error.reason, error.message, error.problems) if lasting else None)
             return turning.Sight(seen, good=False, away=away, retry_after_s=error.retry_after_s)

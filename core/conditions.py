@@ -9,13 +9,16 @@ from dataclasses import dataclass, field
 
 from core import compatibility, record, stack
 
+AWAY = "SourceUnavailable"
+"""The reason of a remote that does not answer: it is asked again in its own time, whoever asks here (faults.md E2)."""
+
 SOURCE_REASONS = frozenset(
     {
         "SourceMissing",
         "SourceEmpty",
         "SourceUnreadable",
         "SourceUnstable",
-        "SourceUnavailable",
+        AWAY,
         "SourceUntrusted",
         "SourceRewound",
         "SourceRefused",

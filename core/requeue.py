@@ -9,6 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+LONGEST_WISH_S = 3600.0
+"""A remote that asks not to be asked again (``Retry-After``) is obeyed for so long at most (faults.md E2)."""
+
 
 class Ending(StrEnum):
     """How a pass ended, as far as waiting depends on it."""

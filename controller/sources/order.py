@@ -13,7 +13,7 @@ from controller import errors, settings_sections
 from controller.sources import taken
 from core import conditions, digest
 
-UNAVAILABLE, MISSING, EMPTY, REWOUND = "SourceUnavailable", "SourceMissing", "SourceEmpty", "SourceRewound"
+MISSING, EMPTY, REWOUND = "SourceMissing", "SourceEmpty", "SourceRewound"
 
 
 class Content(Protocol):
@@ -149,7 +149,7 @@ def _is_away(place: Place, error: errors.ControllerError, *, allow_empty: bool) 
     """A remote that does not answer, a folder that is not there or not mounted. An empty folder that is meant to be
     one is an answer, but not of a source that stands in for another."""
     if place.source.git is not None:
-        return error.reason == UNAVAILABLE
+        return error.reason == conditions.AWAY
     if error.reason == EMPTY:
         return place.stands_in or not allow_empty
     return error.reason == MISSING

@@ -10,20 +10,19 @@ import threading
 import weakref
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from controller import clock, errors
-from core import git_refs
+from core import conditions, requeue
 
-LONGEST_WISH_S = 3600.0
-"""A remote that asks not to be asked again (``Retry-After``) is obeyed for so long at most."""
+if TYPE_CHECKING:
+    from core import git_refs
 
 _EARLY = 0.8
 """The share of a back-off after which a pass that comes then may ask: the waits of loops vary by a tenth."""
 
 _SLICE_S = 0.2
 """Who waits for another's answer looks so often whether it should go on, in seconds."""
-
-AWAY = "SourceUnavailable"
 
 
 class Again(errors.ControllerError):
@@ -42,7 +41,7 @@ class Patience:
 @dataclass(frozen=True, slots=True)
 class _Answer:
     began_s: float
-    found: git_refs.Remote
+    found: "git_refs.Remote"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ class SharedFetches:
             self._members.add(joined)
         return joined
 
-    def known(self, remote: Hashable, ref: str, *, asked_s: float, young_s: float) -> git_refs.Remote | None:
+    def known(self, remote: Hashable, ref: str, *, asked_s: float, young_s: float) -> "git_refs.Remote | None":
         """An answer that is good enough; None when the remote has to be asked. Raises `Again` while it is away."""
         now_s = self.machine.monotonic_s()
         with self._lock:
@@ -93,7 +92,7 @@ class SharedFetches:
         fresh = answer is not None and answer.began_s >= asked_s and now_s - answer.began_s < young_s
         return answer.found if answer is not None and fresh else None
 
-    def found(self, remote: Hashable, ref: str, answer: git_refs.Remote, *, began_s: float) -> bool:
+    def found(self, remote: Hashable, ref: str, answer: "git_refs.Remote", *, began_s: float) -> bool:
         """Keep an answer; whether it says something new."""
         with self._lock:
             before = self._answers.get((remote, ref))
@@ -121,7 +120,7 @@ class SharedFetches:
         with self._lock:
             before = self._failures.get(remote)
             count = before.count + 1 if before else 1
-            closed_s = now_s + min(error.retry_after_s, LONGEST_WISH_S)
+            closed_s = now_s + min(error.retry_after_s, requeue.LONGEST_WISH_S)
             retry_s = max(closed_s, now_s + _EARLY * backoff_s(count))
             self._failures[remote] = _Failure(error.reason, error.message, count, now_s, retry_s, closed_s)
 
@@ -156,10 +155,10 @@ class Member:
         self,
         remote: Hashable,
         ref: str,
-        ask: Callable[[], git_refs.Remote],
+        ask: "Callable[[], git_refs.Remote]",
         *,
         check: Callable[[], None] = lambda: None,
-    ) -> git_refs.Remote:
+    ) -> "git_refs.Remote":
         """What the ref names at the remote, by an answer that is good enough or by asking. While another target asks,
         its answer is waited for; `check` may end that. Others who follow the same are asked to look when it is new.
         Raises what `ask` and `check` raise, and `Again`."""
@@ -184,12 +183,12 @@ class Member:
             self._shared.tell(remote, self, ref=ref)
         return answer
 
-    def _known(self, remote: Hashable, ref: str) -> git_refs.Remote | None:
+    def _known(self, remote: Hashable, ref: str) -> "git_refs.Remote | None":
         known = self._shared.known(remote, ref, asked_s=self._asked_s(), young_s=self.patience.young_s)
         self._reused = known is not None
         return known
 
-    def _asked(self, remote: Hashable, ask: Callable[[], git_refs.Remote]) -> git_refs.Remote:
+    def _asked(self, remote: Hashable, ask: "Callable[[], git_refs.Remote]") -> "git_refs.Remote":
         """Those who wait must hear of a failure before they ask themselves."""
         try:
             return ask()
@@ -216,7 +215,7 @@ class Member:
     def failed(self, remote: Hashable, error: errors.ControllerError) -> None:
         """Something about the remote failed; told twice it counts once, and what only passes on another's failure is
         none of ours."""
-        if error.reason == AWAY and not isinstance(error, Again) and not self._counted:
+        if error.reason == conditions.AWAY and not isinstance(error, Again) and not self._counted:
             self._counted = True
             self._shared.failed(remote, error, self.patience.backoff_s)
 
