@@ -45,10 +45,7 @@ class Pair:
 @pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     tools.require("git", "ssh-keygen")
-    author = git_server.Author(tmp_path / "work", tmp_path / "remote" / "shop.git")
-    author.fill(command.SAMPLE)
-    author.publish()
-    with git_server.serving(tmp_path / "remote") as server:
+    with git_server.published(tmp_path, command.SAMPLE) as (server, author):
         yield Pair(tmp_path, server, author)
 
 

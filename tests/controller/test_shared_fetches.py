@@ -196,10 +196,7 @@ class Stack:
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     tools.require("git", "ssh-keygen")
-    author = git_server.Author(tmp_path / "work", tmp_path / "remote" / "shop.git")
-    author.fill(command.SAMPLE)
-    author.publish()
-    with git_server.serving(tmp_path / "remote") as server:
+    with git_server.published(tmp_path, command.SAMPLE) as (server, author):
         yield Stack(tmp_path, server, author)
 
 

@@ -96,11 +96,8 @@ class Shop:
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     tools.require("git", "ssh-keygen")
-    author = git_server.Author(tmp_path / "work", tmp_path / "remote" / "shop.git")
-    author.fill(command.SAMPLE)
-    author.publish()
     shutil.copytree(command.SAMPLE, tmp_path / "copy")
-    with git_server.serving(tmp_path / "remote", user="user", password=PASSWORD) as server:
+    with git_server.published(tmp_path, command.SAMPLE, user="user", password=PASSWORD) as (server, author):
         yield Shop(tmp_path, server, author)
 
 

@@ -295,3 +295,13 @@ if __name__ == "__main__":
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
     server.serve()
+
+
+@contextlib.contextmanager
+def published(folder: Path, content: Path, *, user: str = "", password: str = "") -> Iterator[tuple[GitServer, Author]]:
+    """A server with one repository, ``shop.git``, that has a tree in its first commit, and who wrote that."""
+    author = Author(folder / "work", folder / "remote" / "shop.git")
+    author.fill(content)
+    author.publish()
+    with serving(folder / "remote", user=user, password=password) as server:
+        yield server, author
