@@ -1,5 +1,6 @@
 """`controller provision`: its flags, what it prints and how it ends; and against a real engine, where there is one."""
 
+import contextlib
 import io
 import os
 import random
@@ -292,14 +293,14 @@ def test_h1_killed_twenty_times_never_two_and_nothing_left(
 
 
 def kill_all(pid: int, number: int) -> None:
-    """A process and everything that it started, children first found, as when the machine runs out of memory."""
+    """A process and everything that it started, as when the machine runs out of memory. Some may end meanwhile."""
     family = [pid]
     for member in family:
-        children = Path(f"/proc/{member}/task/{member}/children")
-        if children.exists():
-            family += [int(child) for child in children.read_text(encoding="utf-8").split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            children = Path(f"/proc/{member}/task/{member}/children").read_text(encoding="utf-8")
+            family += [int(child) for child in children.split()]
     for member in family:
-        if Path(f"/proc/{member}").exists():
+        with contextlib.suppress(ProcessLookupError):
             os.kill(member, number)
 
 
