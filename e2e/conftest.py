@@ -58,13 +58,11 @@ def environment(request: pytest.FixtureRequest) -> matrix.Environment:
 
 
 @pytest.fixture(scope="module")
-def stack(
-    environment: matrix.Environment, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Iterator[stacks.Stack]:
+def stack(environment: matrix.Environment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[stacks.Stack]:
     """A running stack that only this module uses, with an empty CONFIG_DIR at first."""
     folder = tmp_path_factory.mktemp(environment.name)
     wanted = stacks.Stack(environment.name, folder, folder / environment.config_dir)
-    with stacks.running(wanted) as up, engine_proxy.asked_for(up, request.path.stem):
+    with stacks.running(wanted) as up, engine_proxy.before(str(up.config_dir)) as up.engine:
         yield up
 
 

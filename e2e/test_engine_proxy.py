@@ -13,13 +13,6 @@ from e2e.harness import docker, engine_proxy, marked, matrix, sidecar, stacks
 LAID_OVER = "compose.controller.socket-proxy.yml"
 
 
-def test_modules_go_through_the_proxy() -> None:
-    """From nothing to a served function, builds, pushes, provisioning and its failures, rollback, refusals: they fail
-    when anything that they ask is refused. By hand, all modules do: ``E2E_THROUGH_PROXY=1 make e2e``."""
-    there = {file.stem for file in Path(__file__).parent.glob("test_*.py")}
-    assert engine_proxy.MODULES & there == engine_proxy.MODULES >= {"test_apply", "test_provisioner", "test_rollback"}
-
-
 @pytest.fixture(scope="module")
 def proxied(engine: str) -> Iterator[str]:
     """The address of a proxy that lets a provisioner mount one volume."""

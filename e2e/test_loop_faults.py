@@ -242,4 +242,4 @@ def left(follows: followed.Followed) -> list[str]:
     numbers and digests, which differ from time to time, look the same."""
     inside = re.compile(r"(.*/)?(\.\.gen-\d+|checkouts/\w+|mirror\.git)/.*")
     names = [*watch.tree(follows.config_dir), *watch.tree(follows.state_dir)]
-    return sorted(re.sub(r"\d{6}|[0-9a-f]{40}", "*", name) for name in names if not inside.fullmatch(name))
+    return sorted(re.sub(r"[0-9a-f]{40}|\d{6}", "*", name) for name in names if not inside.fullmatch(name))

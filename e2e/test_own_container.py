@@ -5,12 +5,12 @@ import json
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from e2e.harness import docker, sidecar, stacks
+from e2e.harness import docker, engine_proxy, sidecar, stacks
 
 COMPOSE = """\
 services:
@@ -40,6 +40,7 @@ class Site:
     folder: Path
     project: str
     image: str
+    socket: str = field(default_factory=stacks.engine_socket)
 
     def write(self, *, volumes: str = "", more: str = "", needs: str = "gateway") -> None:
         """The compose file: what else the provisioner mounts, reads and needs."""
@@ -63,7 +64,7 @@ class Site:
         compose file at `stack`: at its own path, if none is given."""
         there = stack or self.folder
         words = ["docker", "run", "--rm", "--volume", f"{config}:/config", "--volume", f"{self.folder}:{there}:ro"]
-        words += ["--volume", f"{stacks.engine_socket()}:/var/run/docker.sock", "--user", "0", *flags]
+        words += ["--volume", f"{self.socket}:/var/run/docker.sock", "--user", "0", *flags]
         words += [part for one in settings for part in ("--env", one)]
         words += [self.image, "provision", "--verbose", "--project", self.project]
         words += ["--compose-file", f"{there}/compose.yml", "--config-dir", config_dir]
@@ -84,10 +85,13 @@ def site(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
     compose = ("compose", "--project-name", one.project, "--file", str(folder / "compose.yml"))
     try:
         docker.docker("volume", "create", one.volume)
-        mounts = ("--volume", f"{one.volume}:/to", "--volume", f"{folder}/config:/from")
-        docker.docker("run", "--rm", *mounts, "esb-e2e-busybox", "/bin/busybox", "cp", "-r", "/from/.", "/to")
+        copied = ("--volume", f"{one.volume}:/to", "--volume", f"{folder}/config:/from")
+        docker.docker("run", "--rm", *copied, "esb-e2e-busybox", "/bin/busybox", "cp", "-r", "/from/.", "/to")
         docker.run(["env", "CONFIG_DIR=kept", "docker", *compose, "up", "--detach"])
-        yield one
+        mounts = (one.volume, *(f"{folder}/{below}" for below in ("config", "config/eu", "rules")))
+        with engine_proxy.before(*mounts) as address:
+            one.socket = address.removeprefix("unix://") or one.socket
+            yield one
     finally:
         docker.run(["env", "CONFIG_DIR=kept", "docker", *compose, "--profile", "deploy", "down", "--timeout", "0"])
         docker.docker("volume", "rm", "--force", one.volume)

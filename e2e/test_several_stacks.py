@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from e2e.harness import artifacts, commands, daemon, docker, listening, marked, matrix, stacks
+from e2e.harness import artifacts, commands, daemon, docker, engine_proxy, listening, marked, matrix, stacks
 from tests.fakes import daemons
 
 _TARGET = """\
@@ -34,7 +34,8 @@ class Plain(commands.Controller):
     def environment(self, **more: str) -> dict[str, str]:
         """Nothing of one stack."""
         ours = ("CONTROLLER_", "CONTAINER_REGISTRY", "HOST_REGISTRY_ADDR", "CONFIG_DIR")
-        return {**{key: value for key, value in os.environ.items() if not key.startswith(ours)}, **more}
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(ours)}
+        return {**kept, **self.through, **more}
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def pair(
     """Two targets with a running stack each."""
     folder = tmp_path_factory.mktemp("several")
     wanted = stacks.Stack(environment.name, folder / "stack", folder / "stack" / "config")
-    with stacks.running(wanted) as other:
+    folders = (str(stack.config_dir), str(wanted.config_dir))
+    with stacks.running(wanted) as other, engine_proxy.before(*folders) as stack.engine:
         names = (("edge", stack), ("shop", other))
         edge, shop = (One(name, each, marked.small(environment, folder / name)) for name, each in names)
         yield edge, shop

@@ -47,7 +47,7 @@ def site(
     folder = tmp_path_factory.mktemp("site")
     one = sidecar.Site("docker", folder, folder / "config", source=GIT.format(url=remote.url))
     begun = time.monotonic()
-    with sidecar.standing(one):
+    with sidecar.proxied(one), sidecar.standing(one):
         one.up()
         one.await_pass(sidecar.settled)
         assert answers(one, "hello v1") == "hello v1"
@@ -331,7 +331,7 @@ def test_h12_config_dir_is_a_volume(
     """Of the stack: its name among compose's volumes was found out, and the provisioner sees the same one."""
     del environment
     one = sidecar.Site("docker", tmp_path / "site", tmp_path / "unused", source=GIT.format(url=remote.url), volume=True)
-    with sidecar.standing(one):
+    with sidecar.proxied(one), sidecar.standing(one):
         one.up()
         assert one.await_pass(sidecar.settled)["reason"] == "FirstPublish"
         assert answers(one, served(artifact)) == served(artifact)

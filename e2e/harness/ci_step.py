@@ -95,8 +95,9 @@ class Job:
             folders = (*{str(file.parent) for file in self.stack.files}, str(self.stack.folder))
             volumes += [*(f"{each}:{each}:ro" for each in folders), f"{self.stack.config_dir}:{self.stack.config_dir}"]
             # By the name that the host has for it: a saved plan is for the stack of one engine, by its name.
-            volumes += [f"{stacks.engine_socket()}:{stacks.engine_socket()}"]
-            variables["DOCKER_HOST"] = f"unix://{stacks.engine_socket()}"
+            address = self.stack.engine or f"unix://{stacks.engine_socket()}"
+            volumes += [":".join([address.removeprefix("unix://")] * 2)]
+            variables["DOCKER_HOST"] = address
             more = ["--network", "host", "--user", f"{os.getuid()}:{os.getgid()}"]
         named = [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
         mounted = [part for volume in volumes for part in ("--volume", volume)]

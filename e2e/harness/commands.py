@@ -25,13 +25,17 @@ class Controller:
 
     stack: stacks.Stack
 
+    @property
+    def through(self) -> dict[str, str]:
+        """The way to the engine, where it is not that of the tests."""
+        return {"DOCKER_HOST": self.stack.engine} if self.stack.engine else {}
+
     def environment(self, **more: str) -> dict[str, str]:
         """What tells the controller of the stack: by variables, so that no test writes a settings file."""
         kept = {key: value for key, value in os.environ.items() if not key.startswith("CONTROLLER_")}
-        through = {"DOCKER_HOST": self.stack.engine} if self.stack.engine else {}
         return {
             **kept,
-            **through,
+            **self.through,
             "CONTAINER_REGISTRY": "registry:5010",
             "HOST_REGISTRY_ADDR": self.stack.registry.address,
             "CONTROLLER_STACK__COMPOSE_FILES": ",".join(map(str, self.stack.files)),

@@ -11,16 +11,10 @@ from pathlib import Path
 from e2e.harness import stacks
 
 THROUGH = "E2E_THROUGH_PROXY"
-"""The variable that makes the controllers of all tests ask the engine through a proxy ("1"), or of none ("0")."""
+"""The variable that takes the proxy away again: with "0" all controllers of the tests have the engine's own socket."""
 
-MODULES = frozenset(
-    {
-        *("test_apply", "test_faults", "test_follow", "test_neighbours", "test_provisioner"),
-        *("test_refusals", "test_rollback", "test_saved_plans", "test_secrets"),
-    }
-)
-"""The modules whose controllers do so where the variable says nothing: between them they do all that a controller does
-with an engine. The sidecar's tests, and others, have the engine's own socket."""
+_GROUP = 4343
+"""Of the socket, with root: a sidecar gets in by it, and by nothing else."""
 
 
 @contextlib.contextmanager
@@ -38,6 +32,8 @@ def standing(mounts: Sequence[str], *, strict: bool = False) -> Iterator[str]:
             while not socket.exists():
                 if process.poll() is not None:
                     raise AssertionError(f"the proxy ended with {process.returncode}")
+            os.chown(socket, -1, _GROUP)
+            socket.chmod(0o660)
             yield f"unix://{socket}"
         finally:
             process.terminate()
@@ -48,11 +44,11 @@ def standing(mounts: Sequence[str], *, strict: bool = False) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def asked_for(stack: stacks.Stack, module: str) -> Iterator[stacks.Stack]:
-    """The same stack, whose controllers ask through a proxy where `THROUGH` or `MODULES` says so."""
-    told = os.environ.get(THROUGH, "")
-    if told == "0" or (not told and module not in MODULES):
-        yield stack
+def before(*mounts: str) -> Iterator[str]:
+    """What the controllers of a module, or a sidecar, are told of the engine: a proxy that refuses nothing which they
+    ask, or the test fails; "" where the run is told to do without."""
+    if os.environ.get(THROUGH) == "0":
+        yield ""
         return
-    with standing((str(stack.config_dir),), strict=True) as stack.engine:
-        yield stack
+    with standing(mounts, strict=True) as address:
+        yield address

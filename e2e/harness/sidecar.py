@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from e2e.harness import docker, stacks
+from e2e.harness import docker, engine_proxy, stacks
 
 PATIENCE_S = 45.0
 """Longer than anything takes; a test that waits for so long has failed."""
@@ -62,12 +62,10 @@ class Site(stacks.Stack):
             shutil.copyfile(stacks.STACK / name, self.folder / name)
         shutil.copyfile(stacks.ROOT / "compose.controller.yml", self.folder / "compose.controller.yml")
         (self.folder / "included.yml").write_text(INCLUDED, encoding="utf-8")
-        socket = stacks.engine_socket()
         self.settings = {
             "COMPOSE_FILE": f"compose.yml:compose.base.yml:{sidecars}",
             "COMPOSE_PROJECT_NAME": self.project,
-            "DOCKER_GID": str(os.stat(socket).st_gid),
-            "DOCKER_SOCKET": socket,
+            **_way(stacks.engine_socket()),
             "SIDECAR_IMAGE": image(),
             "SIDECAR_LISTEN": f"127.0.0.1:{self.listen}",
             **({"CONFIG_DIR": "config"} if self.volume else {}),
@@ -171,7 +169,7 @@ class Site(stacks.Stack):
             "--volume",
             f"{self.memory}:/state",
         ]
-        command += ["--volume", f"{stacks.engine_socket()}:/var/run/docker.sock", "--entrypoint", "sh", *flags]
+        command += ["--volume", f"{self.settings['DOCKER_SOCKET']}:/var/run/docker.sock", "--entrypoint", "sh", *flags]
         settings = ("--config", str(self.folder / "controller.yml"), "--config-dir", "/config", "--state-dir", "/state")
         script = f'{begin} exec tini -- controller "$@"'
         return subprocess.run(
@@ -196,6 +194,20 @@ class Site(stacks.Stack):
 def settled(line: dict[str, Any]) -> bool:
     """Whether a pass ended well."""
     return not line["failed"]
+
+
+def _way(socket: str) -> dict[str, str]:
+    """What `.env` says of the socket that the sidecar asks."""
+    return {"DOCKER_GID": str(os.stat(socket).st_gid), "DOCKER_SOCKET": socket}
+
+
+@contextlib.contextmanager
+def proxied(site: Site) -> Iterator[Site]:
+    """The sidecar asks a proxy, which refuses nothing of what it asks, or the test fails."""
+    with engine_proxy.before(str(site.config_dir), f"{site.project}_config") as address:
+        if address:
+            site.configure(**_way(address.removeprefix("unix://")))
+        yield site
 
 
 @contextlib.contextmanager
