@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from controller import check, compose_stack, errors, notify, settings, settings_sections
+from controller import check, compose_stack, errors, notify, settings, settings_sections, settings_sources
 from controller.http import server, sockets
 from core import git_refs
 
@@ -38,11 +38,11 @@ _PACKAGES = {"git": "git", "ssh": "openssh-client", "ssh-keygen": "openssh-clien
 """As Debian calls them."""
 
 
-def _wanted(repository: settings_sections.GitSource) -> Iterator[tuple[str, str]]:
+def _wanted(repository: settings_sources.GitSource) -> Iterator[tuple[str, str]]:
     yield "git", "a git source"
     if git_refs.scheme(repository.url) == "ssh":
         yield "ssh", "an ssh address"
-    if repository.verify.policy is not settings_sections.Verification.NONE:
+    if repository.verify.policy is not settings_sources.Verification.NONE:
         if repository.verify.allowed_signers_file:
             yield "ssh-keygen", "source.git.verify.allowed_signers_file"
         if repository.verify.keyring_file:

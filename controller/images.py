@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller import docker_child, errors, settings, side_by_side, translate, world
+from controller import docker_child, errors, settings, translate, world
 from core import (
     actions,
     desired,
-    dockerfile,
     image_inputs,
     image_work,
     items,
@@ -25,11 +24,12 @@ from core import (
     record,
     references,
 )
-from manifests import build_context, checkout, fingerprint, pinning
+from manifests import checkout, fingerprint, pinning
 
 if TYPE_CHECKING:
     from controller import docker, image_builder, registry
     from controller.probes import images as probe
+    from core import dockerfile
 
 _ENGINE_NAMES = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_DEFAULT_PLATFORM")
 """The variables by which the docker command chooses an engine, and what that builds for."""
@@ -42,7 +42,7 @@ class _Source:
     function: str
     entry: str
     image: str
-    reading: dockerfile.Reading
+    reading: "dockerfile.Reading"
     context_digest: str
     file: str
 
@@ -56,7 +56,7 @@ class Images:
         configured: settings.Settings,
         store: fingerprint.Store,
         *,
-        check: Callable[[], None] = side_by_side.go_on,
+        check: Callable[[], None],
     ) -> None:
         self._check = check
         self._engine = engine
@@ -128,6 +128,8 @@ class Images:
         return sources
 
     def _sources(self, found: checkout.Checkout, wanted: desired.Desired, base_tag: str) -> tuple[_Source, ...]:
+        from core import dockerfile  # not at the top: an unchanged pass reads none
+
         rules = dockerfile.BaseRules(self._names(), base_tag, self._configured.registry.base_tag or "")
         contexts = {(entry.id, ref.function): ref.digest for entry in found.entries for ref in entry.contexts}
         sources: list[_Source] = []
@@ -217,6 +219,7 @@ class Images:
 
     def _builder(self, found: checkout.Checkout, scratch: Path, *, rebuild: bool) -> "image_builder.Builder":
         from controller import image_builder
+        from manifests import build_context
 
         def copy_context(wanted: image_inputs.ImageInput, into: Path) -> None:
             with translate.failures():

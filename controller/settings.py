@@ -13,7 +13,7 @@ from typing import Any
 import pydantic
 import pydantic_settings
 
-from controller import settings_document, settings_environment, settings_errors, settings_sections
+from controller import settings_document, settings_environment, settings_errors, settings_sections, settings_sources
 from core import problems
 
 OF_PROCESS = ("name", "drain", "http", "log", "notify")
@@ -39,7 +39,7 @@ class Settings(pydantic_settings.BaseSettings):
     name: settings_sections.Name = pydantic.Field(
         default="default", description="how logs and metrics call this target"
     )
-    source: settings_sections.Sources = settings_sections.Sources()
+    source: settings_sources.Sources = settings_sources.Sources()
     manifest: settings_sections.Manifest = settings_sections.Manifest()
     config_dir: settings_sections.Place | None = pydantic.Field(
         default=None, description="CONFIG_DIR; a relative path begins at the folder of controller.yml"
@@ -184,7 +184,7 @@ def _problem(
 def _keys_of(section: problems.KeyPath, target: str) -> list[str]:
     """The keys that a section may have, sections among them; those of the whole are others in one of `targets`."""
     if section and section[:-1] == ("source",) and isinstance(section[-1], int):
-        return list(settings_sections.Source.model_fields)
+        return list(settings_sources.Source.model_fields)
     section = tuple(part for part in section if not isinstance(part, int))
     if not section and target:
         return [key for key in Settings.model_fields if key not in OF_PROCESS]

@@ -11,7 +11,6 @@ from typing import Any
 
 from controller import errors
 from core import problems
-from manifests import yaml_text
 
 _PATHS = (
     ("source", "directory", "path"),
@@ -75,6 +74,9 @@ def read(file: Path | None) -> Document:
         content = file.read_bytes()
     except OSError as error:
         raise errors.ControllerError("SettingsInvalid", f"{file}: {error.strerror}") from None
+    # Not at the top: a command without a file must not pay for loading the YAML library.
+    from manifests import yaml_text
+
     parsed = yaml_text.parse(content, file=str(file), positions_depth=None)
     if parsed.problems:
         raise invalid(*parsed.problems)

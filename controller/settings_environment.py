@@ -4,7 +4,6 @@ Knows the settings only as the mapping from variables to paths that is handed in
 counts more than what.
 """
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -69,5 +68,7 @@ def _unknown_variable(name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that does not exist: the one that was probably meant."""
+    import difflib  # in a sentence about an error only
+
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -8,10 +8,13 @@ all. Opens nothing: the bytes are an argument.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from core import documents as rules
 from core import grammar, items, observed, problems
-from manifests import entry_files, places, rendering, yaml_builder, yaml_text
+from manifests import entry_files, places, rendering, yaml_builder
+
+if TYPE_CHECKING:
+    from core import documents as rules
 
 LIMITS = yaml_builder.Limits(max_bytes=items.MAX_DOCUMENT_BYTES, max_values=8_000_000)
 """A published document holds all entries, so it may be larger than any of them."""
@@ -58,6 +61,10 @@ def seen(
 
 
 def _read(document: items.Document, content: bytes, allowed_names: frozenset[str]) -> _Reading:
+    # Not at the top: a pass over what nobody changed must not pay for loading the YAML library and the models.
+    from core import documents as rules
+    from manifests import yaml_text
+
     parsed = yaml_text.parse(content, file=str(document), limits=LIMITS, as_consumer=True)
     if parsed.value is None and parsed.problems:
         return _Reading(damaged=True, readable=False, wrong=parsed.problems)
@@ -93,7 +100,7 @@ def _owner(path: problems.KeyPath, keys: Mapping[problems.KeyPath, items.ItemKey
     return None
 
 
-def _harmful(parts: Iterable[rules.Part], wrong: set[items.ItemKey]) -> Iterable[items.ItemKey]:
+def _harmful(parts: Iterable["rules.Part"], wrong: set[items.ItemKey]) -> Iterable[items.ItemKey]:
     """Wrong items that spoil others: a bad route breaks every later one (consumers.md GW8), and an item that is no
     mapping ends the reading of the whole document. Any other wrong item is its owner's own affair."""
     for part in parts:

@@ -10,10 +10,10 @@ import functools
 from collections.abc import Mapping
 
 from core import desired, digest, items
-from manifests import rendering, yaml_text
+from manifests import rendering, yaml_builder
 
 _KEY = "image"
-_UNLIMITED = yaml_text.Limits(max_bytes=1 << 40, max_depth=256, max_values=1 << 40)
+_UNLIMITED = yaml_builder.Limits(max_bytes=1 << 40, max_depth=256, max_values=1 << 40)
 """An item's text is our own; it was within the limits of its document."""
 
 
@@ -61,6 +61,9 @@ def _value(item: items.Item) -> dict[str, digest.Value]:
 
 def _parsed(text: str) -> digest.Value:
     """The value of the only key of an item's text."""
+    # Not at the top: who looks at no image must not pay for loading the YAML library.
+    from manifests import yaml_text
+
     parsed = yaml_text.parse(text.encode(), limits=_UNLIMITED, positions_depth=-1)
     if parsed.problems or not isinstance(parsed.value, dict) or len(parsed.value) != 1:
         raise rendering.RenderingError("the text of an item does not read back as one key with its value")

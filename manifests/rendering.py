@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from core import digest, scalars
-from manifests import yaml_text
+from manifests import yaml_builder
 
-_UNLIMITED = yaml_text.Limits(max_bytes=1 << 40, max_depth=256, max_values=1 << 40)
+_UNLIMITED = yaml_builder.Limits(max_bytes=1 << 40, max_depth=256, max_values=1 << 40)
 _MAPPING_ITEM = re.compile(r"^(?=[^ \-:\n])", re.MULTILINE)
 """Where a mapping's entry begins: at column 0, with a plain key, a quote or `?`. Its lists stand at column 0 too."""
 _SEQUENCE_ITEM = re.compile(r"^(?=-)", re.MULTILINE)
@@ -46,6 +46,9 @@ def spell(value: scalars.Scalar) -> tuple[str, bool]:
 
 def verify(value: digest.Value, text: str) -> None:
     """Read `text` back and compare, with types and key order. Raises `RenderingError`, which shows no value."""
+    # Not at the top: who renders nothing must not pay for loading the YAML library.
+    from manifests import yaml_text
+
     parsed = yaml_text.parse(text.encode(), limits=_UNLIMITED, positions_depth=-1)
     if parsed.problems:
         raise RenderingError(f"rendered text does not read back: {parsed.problems[0].message}")
@@ -56,6 +59,8 @@ def verify(value: digest.Value, text: str) -> None:
 def _render(values: dict[str, digest.Value] | list[digest.Value], item_start: re.Pattern[str]) -> list[str]:
     if not values:
         return []
+    from manifests import yaml_text  # as above
+
     text = yaml_text.write(values, spell)
     verify(values, text)
     starts = [found.start() for found in item_start.finditer(text)]

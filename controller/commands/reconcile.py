@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from controller import errors, output, reconciler, saved_plan, settings, target
+from controller import errors, output, reconciler, settings, target
 from controller.commands import answering, passes, several, steps
 from controller.commands import options as shared
 from controller.sources import shared_fetches
@@ -30,8 +30,11 @@ def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitco
     if not once:
         _refuse_of_once(plan, detailed_exitcode, options)
         return _stay(options)
-    saved = saved_plan.load(plan) if plan is not None else None
-    if saved is not None:
+    saved = None
+    if plan is not None:
+        from controller import saved_plan
+
+        saved = saved_plan.load(plan)
         shared.only(options)
 
     fetches, answer = shared_fetches.of_command(), answering.Answer(options, "reconcile")

@@ -8,11 +8,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from controller import clock, errors, report, settings, settings_sections, translate
+from controller import clock, errors, report, settings, settings_sections, settings_sources, translate
 from core import grammar, runtime_config, secrets
 from core import problems as found
-from manifests import checkout, discovery, fingerprint, sync_ids, yaml_builder
+from manifests import checkout, discovery, fingerprint, yaml_builder
+
+if TYPE_CHECKING:
+    from manifests import sync_ids
 
 
 def rules(configured: settings.Settings) -> checkout.Rules:
@@ -32,7 +36,7 @@ def _limits(max_bytes: int) -> yaml_builder.Limits:
     return yaml_builder.Limits(max_bytes=max_bytes, max_values=max_values)
 
 
-def chosen(configured: settings.Settings) -> settings_sections.DirectorySource:
+def chosen(configured: settings.Settings) -> settings_sources.DirectorySource:
     """The first folder of the settings. Raises `ControllerError` when no source is set."""
     source = configured.source.directory
     if source is None:
@@ -213,9 +217,11 @@ def discover(folder: Path) -> tuple[discovery.Candidate, ...]:
         return discovery.candidates(folder)
 
 
-def synchronise(file: Path, *, write: bool, require_ids: bool = True) -> tuple[sync_ids.Difference, ...]:
+def synchronise(file: Path, *, write: bool, require_ids: bool = True) -> tuple["sync_ids.Difference", ...]:
     """The entries whose id is not the computed one; written into the file when `write`. `require_ids` is the setting
     of contract.md section 2."""
+    from manifests import sync_ids  # loads the YAML library
+
     act = sync_ids.sync if write else sync_ids.check
     with translate.failures():
         try:

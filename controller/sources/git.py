@@ -14,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller import clock, errors, secret_values, settings_sections, translate
+from controller import clock, errors, secret_values, settings_sources, translate
 from controller.sources import git_command, git_memos, git_mirror, git_signatures, git_tree, shared_fetches
 from core import digest, git_refs
 from manifests import merge_lock
@@ -48,7 +48,7 @@ class Repository:
 
     def __init__(  # noqa: PLR0913 - what surrounds a remote, by name
         self,
-        configured: settings_sections.GitSource,
+        configured: settings_sources.GitSource,
         folder: Path,
         *,
         deadline_s: float,
@@ -56,7 +56,7 @@ class Repository:
         counted: Callable[[str], object] = str,
         machine: clock.Clock = clock.Clock(),
         floor: Path | None = None,
-        followed: tuple[settings_sections.GitSource, ...] = (),
+        followed: tuple[settings_sources.GitSource, ...] = (),
         shared: shared_fetches.Member | None = None,
     ) -> None:
         self._configured = configured
@@ -347,12 +347,12 @@ class Repository:
                 git_tree.drop(place)
 
 
-def _clone_of(configured: settings_sections.GitSource) -> str:
+def _clone_of(configured: settings_sources.GitSource) -> str:
     """The name of the clone's folder."""
     return digest.of_parts((configured.url,)).rpartition(":")[2][:16]
 
 
-def _rules_of(configured: settings_sections.GitSource) -> str:
+def _rules_of(configured: settings_sources.GitSource) -> str:
     """The settings, and the keys, that decide whether a commit is taken; and who asks for it, so that nobody is shown
     what another one's credentials brought. A password itself is in no digest."""
     verify = configured.verify

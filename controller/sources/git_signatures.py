@@ -11,17 +11,17 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from controller import errors, lifeline, output, scratch, settings_sections
+from controller import errors, lifeline, output, scratch, settings_sources
 from controller.sources import git_command, git_ssh_signatures
 from core import git_refs
 
 _IMPORT_S = 30.0
 
-_Policy = settings_sections.Verification
+_Policy = settings_sources.Verification
 
 
 def require(
-    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sections.GitVerify
+    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sources.GitVerify
 ) -> None:
     """Raise `ControllerError("SourceUntrusted")` unless what the settings want signed is."""
     if verify.policy is _Policy.NONE:
@@ -47,7 +47,7 @@ def _by_ssh(
 
 
 def _require_openpgp(
-    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sections.GitVerify
+    git: git_command.Git, repository: Path, wanted: git_refs.Remote, verify: settings_sources.GitVerify
 ) -> None:
     """Every other signature, or none. What git takes for one of ssh is not trusted here."""
     tag = verify.policy is _Policy.TAG
@@ -119,7 +119,7 @@ def _words(failed: git_command.GitFailed) -> str:
     return f"its signature is not trusted ({failed.said})" if failed.said else "it is not signed"
 
 
-def problem(verify: settings_sections.GitVerify) -> str:
+def problem(verify: settings_sources.GitVerify) -> str:
     """What is wrong with the settings, "" for nothing."""
     if verify.policy is not _Policy.NONE and not (verify.allowed_signers_file or verify.keyring_file):
         return "source.git.verify: name allowed_signers_file or keyring_file, or nothing could ever be trusted"

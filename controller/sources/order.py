@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from controller import errors, settings_sections
+from controller import errors, settings_sources
 from controller.sources import taken
 from core import conditions, digest
 
@@ -48,7 +48,7 @@ class Place:
 
     number: int
     of: int
-    source: settings_sections.Source
+    source: settings_sources.Source
 
     @property
     def words(self) -> str:
@@ -102,7 +102,7 @@ class Away(Exception):
         self.passed = passed
 
 
-def places(sources: settings_sections.Sources) -> tuple[Place, ...]:
+def places(sources: settings_sources.Sources) -> tuple[Place, ...]:
     """The sources with their numbers."""
     return tuple(Place(number, len(sources.each), one) for number, one in enumerate(sources.each, 1))
 
@@ -174,7 +174,7 @@ def _of_all(passed: list[Passed]) -> errors.ControllerError:
     return error
 
 
-def identity(source: settings_sections.Source) -> str:
+def identity(source: settings_sources.Source) -> str:
     """By which a source is told from others, wherever it stands in the list."""
     path = source.git.path if source.git is not None else ""
     return digest.of_parts((source.kind, where(source), path))
@@ -185,7 +185,7 @@ def address(url: str) -> str:
     return re.sub(r"[?#].*", "", re.sub(r"^([a-z+]+://)[^/@]*@", r"\1", url))
 
 
-def where(source: settings_sections.Source) -> str:
+def where(source: settings_sources.Source) -> str:
     """The address for people, without credentials."""
     if source.git is not None:
         return address(source.git.url)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller import clock, errors, retry, settings, settings_sections, translate
+from controller import clock, errors, retry, settings, settings_sections, settings_sources, translate
 from controller.sources import directory, order, settling, shared_fetches, taken, writers
 from core import conditions, problems, record
 from manifests import checkout, config_dir, fingerprint
@@ -92,14 +92,14 @@ class Reader:
         origin = order.identity(answer.place.source)
         return replace(answer.content, statement=answer.statement, origin=origin, stood_in=stood_in)
 
-    def _of(self, source: settings_sections.Source, rules: checkout.Rules, known: Callable[[], record.Record]) -> Read:
+    def _of(self, source: settings_sources.Source, rules: checkout.Rules, known: Callable[[], record.Record]) -> Read:
         if source.git is not None:
             _refuse_shared_state(self.configured, self.state_dir)
             return self._of_commit(self._repository(source.git).fetch(known().commit), rules)
         assert source.directory is not None  # noqa: S101 - `Sources.each` has one of the two
         return self._of_folder(source.directory, rules)
 
-    def _of_folder(self, source: settings_sections.DirectorySource, rules: checkout.Rules) -> Read:
+    def _of_folder(self, source: settings_sources.DirectorySource, rules: checkout.Rules) -> Read:
         settle = self.around.settle.get(source.path)
         if settle is None:
             return Read(self._in_folder(source, rules, self.store))
@@ -114,7 +114,7 @@ class Reader:
         return Read(found)
 
     def _in_folder(
-        self, source: settings_sections.DirectorySource, rules: checkout.Rules, store: fingerprint.Store
+        self, source: settings_sources.DirectorySource, rules: checkout.Rules, store: fingerprint.Store
     ) -> checkout.Checkout:
         with translate.failures():
             located = directory.located(source.path, self.configured.manifest, allow_outside=source.allow_outside)
@@ -150,7 +150,7 @@ class Reader:
                 return replace(found, statement=statement, origin=order.identity(place.source), away=away)
         raise away
 
-    def _repository(self, configured: settings_sections.GitSource) -> "git.Repository":
+    def _repository(self, configured: settings_sources.GitSource) -> "git.Repository":
         from controller.sources import git
 
         given = self.configured

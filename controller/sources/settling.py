@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from controller import clock, errors, settings, settings_sections, watched_tree
+from controller import clock, errors, settings, settings_sources, watched_tree
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ def of_directories(configured: settings.Settings, machine: clock.Clock) -> Mappi
     return {source.path: _of_directory(source, own, machine) for source in configured.source.directories}
 
 
-def _of_directory(source: settings_sections.DirectorySource, own: Sequence[Path], machine: clock.Clock) -> Settling:
+def _of_directory(source: settings_sources.DirectorySource, own: Sequence[Path], machine: clock.Clock) -> Settling:
     return Settling(
         str(source.path),
         debounce_s=source.debounce,

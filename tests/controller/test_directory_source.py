@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import errors, settings, settings_sections, translate
+from controller import errors, settings, settings_sections, settings_sources, translate
 from controller.sources import directory
 from manifests import checkout, fingerprint, source_errors, yaml_builder
 from tests.fakes.command import Shop
@@ -131,8 +131,8 @@ def test_a_manifest_is_chosen_within_the_configured_size(shop: Shop) -> None:
     (shop.source / "staging" / "artifact.yml").write_text("project: shop\nenv: staging\nmode: docker\n#" + "#" * 5000)
 
     def locate(max_bytes: int) -> checkout.Source:
-        one = settings_sections.Source(directory=settings_sections.DirectorySource(path=shop.source))
-        source = settings_sections.Sources((one,))
+        one = settings_sources.Source(directory=settings_sources.DirectorySource(path=shop.source))
+        source = settings_sources.Sources((one,))
         wanted = settings_sections.Manifest(env="staging", max_bytes=max_bytes)
         return directory.locate(settings.Settings.model_construct(source=source, manifest=wanted))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import errors, settings_sections
+from controller import errors, settings_sources
 from controller.sources import git
 from tests.fakes import command, git_server, tools
 
@@ -128,7 +128,7 @@ def test_a_floor_that_is_lost_everywhere_is_told_once(shop: Shop) -> None:
 
 
 def _repository(shop: Shop) -> git.Repository:
-    configured = settings_sections.GitSource.model_validate({"url": f"file://{shop.author.bare}", "path": ".deploy"})
+    configured = settings_sources.GitSource.model_validate({"url": f"file://{shop.author.bare}", "path": ".deploy"})
     return git.Repository(configured, shop.folder / "clone", deadline_s=60)
 
 
@@ -165,9 +165,7 @@ def test_a_key_that_is_over_signs_no_old_commit(shop: Shop, monkeypatch: pytest.
     shop.author.publish(sign=True)
     verify = {"policy": "head", "allowed_signers_file": str(shop.author.signers)}
     wanted = {"url": f"file://{shop.author.bare}", "verify": verify}
-    repository = git.Repository(
-        settings_sections.GitSource.model_validate(wanted), shop.folder / "clone", deadline_s=60
-    )
+    repository = git.Repository(settings_sources.GitSource.model_validate(wanted), shop.folder / "clone", deadline_s=60)
     shop.author.signers.write_text(f'author@example.org valid-before="20200101" {public}')
     with pytest.raises(errors.ControllerError) as refused:
         repository.fetch("")

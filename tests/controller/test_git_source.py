@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from controller import errors, settings_sections
+from controller import errors, settings_sources
 from controller.sources import git, git_mirror
 from core import git_refs
 from tests.fakes import git_server, tools
@@ -31,9 +31,9 @@ class Place:
     calls: list[str] = field(default_factory=list)
     deadline_s: float = 60.0
 
-    def configured(self, **more: Any) -> settings_sections.GitSource:
+    def configured(self, **more: Any) -> settings_sources.GitSource:
         """The settings."""
-        return settings_sections.GitSource.model_validate({"url": self.server.url("shop.git"), **more})
+        return settings_sources.GitSource.model_validate({"url": self.server.url("shop.git"), **more})
 
     def repository(self, **more: Any) -> git.Repository:
         """Our side."""
@@ -340,8 +340,8 @@ def test_e1_a_checkout_from_before_a_power_cut_is_not_believed(place: Place) -> 
 def test_e1_killed_at_any_time_the_next_look_is_right(place: Place) -> None:
     """The whole process, git included, ends at ten moments of a fetch; litter of killed ones is removed."""
     script = (
-        "import sys; from pathlib import Path; from controller import settings_sections; from controller.sources import git;"
-        "git.Repository(settings_sections.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=60).fetch('')"
+        "import sys; from pathlib import Path; from controller import settings_sources; from controller.sources import git;"
+        "git.Repository(settings_sources.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=60).fetch('')"
     )
     for number in range(10):
         (place.author.folder / "app" / "a.txt").write_text(f"{number}\n")
@@ -565,8 +565,8 @@ def test_e5_configuration_and_hooks_of_repositories_are_not_run(place: Place, tm
     place.author.publish()
     log = tmp_path / "strace.log"
     script = (
-        "import sys; from pathlib import Path; from controller import settings_sections; from controller.sources import git;"
-        "git.Repository(settings_sections.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=60).fetch('')"
+        "import sys; from pathlib import Path; from controller import settings_sources; from controller.sources import git;"
+        "git.Repository(settings_sources.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=60).fetch('')"
     )
     traced = ["strace", "-f", "-qq", "-e", "trace=execve", "-o", str(log)]
     subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller import errors, settings_sections
+from controller import errors, settings_sources
 from controller.sources import git
 from tests.fakes import git_server, ssh_server, tools
 
@@ -29,7 +29,7 @@ class Place:
             "known_hosts_file": self.server.known_hosts(self.folder / "known hosts"),
             **more,
         }
-        configured = settings_sections.GitSource.model_validate(given)
+        configured = settings_sources.GitSource.model_validate(given)
         return git.Repository(configured, self.folder / "state", deadline_s=60.0).fetch("")
 
     def refused(self, **more: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from controller import clock, errors, settings_sections
+from controller import clock, errors, settings_sources
 from controller.sources import git, git_command
 from tests.fakes import daemons, docker_stub, git_server, http_proxy, ssh_server, tools
 
@@ -43,7 +43,7 @@ class Place:
 
     def fetch(self, **given: Any) -> git.Fetched:
         """One look."""
-        configured = settings_sections.GitSource.model_validate(given)
+        configured = settings_sources.GitSource.model_validate(given)
         return git.Repository(configured, self.folder / "state", deadline_s=60.0).fetch("")
 
     def refused(self, **given: Any) -> errors.ControllerError:
@@ -176,9 +176,9 @@ FETCHES = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
-from controller import settings_sections
+from controller import settings_sources
 from controller.sources import git
-git.Repository(settings_sections.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=300).fetch("")
+git.Repository(settings_sources.GitSource(url=sys.argv[1]), Path(sys.argv[2]), deadline_s=300).fetch("")
 """
 SHELLS = [name for name in ("sh", "dash", "bash", "busybox") if shutil.which(name)]
 
@@ -216,7 +216,7 @@ def test_p8_nobody_watches_after_the_end(place: Place, late: bool) -> None:
     """Neither after an end of its own nor after the deadline."""
     with git_server.serving(place.remotes) as server:
         server.faults.silent = late
-        configured = settings_sections.GitSource(url=server.url("shop.git"))
+        configured = settings_sources.GitSource(url=server.url("shop.git"))
         repository = git.Repository(configured, place.folder / "state", deadline_s=1.0 if late else 60.0)
         if late:
             with pytest.raises(errors.ControllerError, match="no end within 1 s"):

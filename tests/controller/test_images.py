@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import errors, images, settings, world
+from controller import errors, images, settings, side_by_side, world
 from core import desired, image_inputs, image_work, record, runtime_config
 from manifests import checkout, fingerprint
 from tests.fakes import engine as engines
@@ -53,7 +53,8 @@ class Place:
             ("registry", "runtime"): "registry:5010",
             ("registry", "host"): self.registry.address,
         }
-        side = images.Images(lambda: self.engine, settings.load(None, {**names, **flags}), store)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
+        configured = settings.load(None, {**names, **flags})
+        side = images.Images(lambda: self.engine, configured, store, check=side_by_side.go_on)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
         return side, found, wanted
 
 

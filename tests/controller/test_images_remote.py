@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import errors, images, settings, world
+from controller import errors, images, settings, side_by_side, world
 from core import actions, image_inputs, image_work, record, runtime_config
 from manifests import checkout, fingerprint
 from tests.fakes import engine as engines
@@ -41,7 +41,7 @@ class Place:
             ("registry", "runtime"): "registry:5010",
             ("registry", "host"): self.host,
         }
-        return images.Images(lambda: self.engine, settings.load(None, names), self.store)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
+        return images.Images(lambda: self.engine, settings.load(None, names), self.store, check=side_by_side.go_on)  # type: ignore[arg-type,return-value]  # the fake offers what the engine does
 
     def see(
         self, side: images.Images, *recorded: image_inputs.ImageRecord, rebuild: bool = False

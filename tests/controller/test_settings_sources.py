@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller import errors, schema, settings, settings_sections
+from controller import errors, schema, settings, settings_sources
 
 LIST = """\
 source:
@@ -16,7 +16,7 @@ source:
 """
 
 
-def _load(folder: Path, text: str, flags: dict[tuple[str, ...], Any] | None = None) -> settings_sections.Sources:
+def _load(folder: Path, text: str, flags: dict[tuple[str, ...], Any] | None = None) -> settings_sources.Sources:
     file = folder / "controller.yml"
     file.write_text(text)
     return settings.load(file, flags or {}).source
@@ -59,7 +59,7 @@ def test_a_variable_is_one_source_in_the_place_of_the_list(tmp_path: Path, monke
     monkeypatch.setenv("CONTROLLER_SOURCE__GIT__VERIFY__POLICY", "head")
     found = _load(tmp_path, LIST)
     assert [one.url for one in found.gits] == ["https://git.example/other.git"]
-    assert found.gits[0].verify.policy is settings_sections.Verification.HEAD
+    assert found.gits[0].verify.policy is settings_sources.Verification.HEAD
     assert found.directories == ()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller import cancellation, errors, pulse, settings, settings_sections, worker
+from controller import cancellation, errors, pulse, settings, settings_sources, worker
 from controller.sources import git, shared_fetches
 from core import git_refs
 from tests.fakes import command, git_server, loops, tools
@@ -291,7 +291,7 @@ def _repository(stack: Stack, target: str, url: str, **more: Any) -> git.Reposit
     place = stack.folder / target
     place.mkdir(exist_ok=True)
     return git.Repository(
-        settings_sections.GitSource(url=url, **more),
+        settings_sources.GitSource(url=url, **more),
         stack.folder / "clones",
         deadline_s=60.0,
         floor=place / "source" / "applied",
@@ -335,8 +335,8 @@ def test_e8_a_target_that_is_gone_keeps_nothing(stack: Stack) -> None:
     assert len(list(clone.glob("known-*.json"))) == 1
 
 
-def _source(url: str) -> settings_sections.GitSource:
-    return settings_sections.GitSource(url=url)
+def _source(url: str) -> settings_sources.GitSource:
+    return settings_sources.GitSource(url=url)
 
 
 def test_e3_each_target_keeps_its_own_floor(stack: Stack) -> None:
@@ -358,9 +358,9 @@ def test_e3_each_target_keeps_its_own_floor(stack: Stack) -> None:
 
 def test_p13_no_memo_tells_a_password_and_other_credentials_have_their_own(stack: Stack) -> None:
     url = stack.server.url("shop.git")
-    given = settings_sections.GitSource(url=url, username="u", password="battery-staple")  # type: ignore[arg-type]  # as text
-    other = settings_sections.GitSource(url=url, username="v", password="battery-staple")  # type: ignore[arg-type]  # as text
-    same = settings_sections.GitSource(url=url, username="u", password="another one")  # type: ignore[arg-type]  # as text
+    given = settings_sources.GitSource(url=url, username="u", password="battery-staple")  # type: ignore[arg-type]  # as text
+    other = settings_sources.GitSource(url=url, username="v", password="battery-staple")  # type: ignore[arg-type]  # as text
+    same = settings_sources.GitSource(url=url, username="u", password="another one")  # type: ignore[arg-type]  # as text
     rules = [git._rules_of(one) for one in (given, other, same)]
     assert rules[0] != rules[1]
     assert rules[0] == rules[2], "a digest of a password could be guessed"
