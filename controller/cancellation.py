@@ -1,6 +1,6 @@
-"""Why the work of a running controller should end now, and when it must not (faults.md P16, L2).
+"""Why the work of a thread should end now, and when it must not (faults.md P16, L2).
 
-The loop's thread works; the main thread gets the signals. Owns the rule between them: reading, building and waiting are
+A target's thread works; the main thread gets the signals. Owns the rule between them: reading, building and waiting are
 cut short, a publish is finished, the provisioner is waited for as long as the settings say. Newer content or other
 settings cut a build short too, and nothing else. Cuts nothing itself: whoever waits asks `check`, and whoever started a
 child ends it.
@@ -15,7 +15,8 @@ from controller import errors
 
 
 class Cuts(Protocol):
-    """What a target is told by: this module's class in a running controller, `signals.Interruption` in a command."""
+    """What a target is told by: this module's class where each has a thread, `signals.Interruption` where one is alone
+    in a command."""
 
     def check(self) -> None:
         """Raise when the work should end."""
@@ -40,7 +41,7 @@ def _never() -> bool:
 
 
 class Cancellation:
-    """Shared by the loop's thread and the main one."""
+    """Shared by a target's thread and the main one."""
 
     def __init__(self) -> None:
         self._newer: Callable[[], bool] = _never

@@ -20,6 +20,7 @@ from controller import (
     hearing,
     log,
     metrics,
+    patience,
     reaper,
     runs,
     settings,
@@ -29,8 +30,6 @@ from controller import (
 from core import policy
 
 _TICK_S = 1.0
-_GRACE_S = 5.0
-"""What is left for ending children and writing the record, once patience with the provisioner is over, in seconds."""
 
 
 class Daemon:
@@ -108,18 +107,15 @@ class Daemon:
         signal; everything else ends now. 0 when nothing was cut short."""
         self._log.write("info", "ending", signal=signal.Signals(signum).name)
         targets = self._targets
-        systemd.stopping(self._settings[0].drain + 2 * _GRACE_S)
+        systemd.stopping(self._settings[0].drain + 2 * patience.GRACE_S)
         targets.stop(signum)
-        patient_until_s = self._clock.monotonic_s() + self._settings[0].drain
-        while targets.run_on:
-            now_s = self._clock.monotonic_s()
-            targets.end_children(patient=now_s < patient_until_s)
-            if now_s > patient_until_s + _GRACE_S and not targets.finishing:
-                return 128 + signum
-            if self._ear.next(0.1) in (signal.SIGTERM, signal.SIGINT):
-                patient_until_s = min(patient_until_s, now_s)
+        if not patience.awaited(lambda: targets.running, self._settings[0].drain, self._hears_an_end, self._clock):
+            return 128 + signum
         targets.raise_bug()
         return 128 + signum if targets.cut else errors.OK
+
+    def _hears_an_end(self, seconds: float) -> bool:
+        return self._ear.next(seconds) in (signal.SIGTERM, signal.SIGINT)
 
     def _reload(self) -> None:
         """Read the settings again, and look whether they can work; else that is told, and nothing moves."""

@@ -7,7 +7,7 @@ ended, and nobody waits for another. Hears no signal, and decides nothing about 
 
 from collections.abc import Iterable
 
-from controller import docker_child, follower, ordering, runs, settings, standing, telling, triggers
+from controller import follower, ordering, runs, settings, standing, telling, triggers
 from controller.http import shown
 from controller.sources import shared_fetches
 
@@ -120,14 +120,9 @@ class Followers:
         return not self._failed and all(one.alive for one in self._followed.values())
 
     @property
-    def run_on(self) -> bool:
-        """Whether any thread is not over."""
-        return any(one.runs_on for one in self._all())
-
-    @property
-    def finishing(self) -> bool:
-        """Whether anything is going on that must not be cut."""
-        return any(one.cuts.finishing for one in self._running())
+    def running(self) -> list[follower.Follower]:
+        """Those whose thread is not over."""
+        return [one for one in self._all() if one.runs_on]
 
     @property
     def cut(self) -> bool:
@@ -141,16 +136,6 @@ class Followers:
         for one in self._all():
             one.stop(signum)
 
-    def end_children(self, *, patient: bool) -> None:
-        """End what works for targets that may be cut now: not for one that finishes a publish, nor, while there is
-        patience, for one whose provisioner runs."""
-        running = self._running()
-        spared = {one.name for one in running if one.cuts.finishing or (patient and one.cuts.awaiting)}
-        if not spared:
-            docker_child.terminate_children()
-        for name in {one.name for one in running} - spared if spared else ():
-            docker_child.terminate_children(name)
-
     def raise_bug(self) -> None:
         """The end of the last loop by a bug is the end of the process."""
         for one in self._all():
@@ -159,6 +144,3 @@ class Followers:
 
     def _all(self) -> Iterable[follower.Follower]:
         return (*self._followed.values(), *self._ending)
-
-    def _running(self) -> list[follower.Follower]:
-        return [one for one in self._all() if one.runs_on]

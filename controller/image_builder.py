@@ -44,7 +44,7 @@ class Builder:
     ever. `rebuild` uses no cache. `scratch` is the target's own folder (`controller.scratch`). `in_registry` are the
     base references whose digest is one of the registry. `platform` is the one that the settings ask for; "" leaves it
     to the engine, as anybody's build does. `check` is asked again and again in the calling thread, and raises when all
-    of it should end. `end_children` and `sleep` stand for the machine in tests.
+    of it should end. `end_children` and `sleep` stand for the machine in tests. `target` is for whom all this is.
     """
 
     engine: Engine
@@ -56,6 +56,7 @@ class Builder:
     rebuild: bool = False
     in_registry: Collection[str] = ()
     platform: str = ""
+    target: str = ""
     end_children: Callable[[], None] = docker.terminate_children
     sleep: Callable[[float], None] = retry.sleep
     check: Callable[[], None] = side_by_side.go_on
@@ -91,7 +92,8 @@ class Builder:
 
         def task_of(work: image_work.Work) -> side_by_side.Task:
             def task(ending: threading.Event) -> None:
-                with progress.step(f"{doing} {next(numbers)} of {len(works)}: {work.wanted.function}"):
+                words = f"{doing} {next(numbers)} of {len(works)}: {work.wanted.function}"
+                with progress.step(words, target=self.target):
                     act(work, ending)
 
             return task

@@ -235,6 +235,7 @@ class Images:
             in_registry=self._in_registry,
             check=self._check,
             end_children=functools.partial(docker_child.terminate_children, self._configured.name),
+            target=self._configured.name,
             platform=self._configured.images.platform or "",
         )
 

@@ -1,8 +1,8 @@
-"""The order between targets that stay: who waits for whom, and who is woken when (`after` in controller.yml).
+"""The order between targets: who waits for whom, and who is woken when (`after` in controller.yml).
 
-Stands beside the loops of one process, which ask it before every pass. Owns what each target's last pass came to, and
-the waiting; the rule is `core.turn_order`'s. Nobody holds a lock of it while a pass runs, so that one that hangs holds
-up only those that come after it (faults.md C2).
+Stands beside the loops of one process, or the threads of one command, which ask it before every pass. Owns what each
+target's last pass came to, and the waiting; the rule is `core.turn_order`'s. Nobody holds a lock of it while a pass
+runs, so that one that hangs holds up only those that come after it (faults.md C2).
 """
 
 import threading

@@ -102,12 +102,14 @@ def problem_payload(problem: problems.Problem) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class Printer:
     """Where a command's words go. `as_json` prints the payload instead of the lines; `quiet` drops the diagnostics;
-    `aside` leaves stdout to a document of another form, so that results are diagnostics too."""
+    `aside` leaves stdout to a document of another form, so that results are diagnostics too. `target` is whose words
+    these are, where there are several."""
 
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
     aside: bool = False
+    target: str = ""
 
     def result(
         self,
@@ -121,27 +123,36 @@ class Printer:
         them painted once it is clean."""
         if self.as_json:
             line = json.dumps(document(schema, payload))
-            _write(sys.stdout, [line.replace("##[", "#\\u0023[") if choice.under_github() else line])
+            self.put(sys.stdout, [line.replace("##[", "#\\u0023[") if choice.under_github() else line])
         elif self.aside:
             self.diagnostics(lines)
         else:
-            _write(sys.stdout, [paint(_shown(line)) for line in lines])
+            self.put(sys.stdout, [paint(_shown(line)) for line in lines])
 
     def failure(self, lines: Iterable[str]) -> None:
         """Why the command failed: told even to those who asked for quiet."""
-        _write(sys.stderr, [_shown(line) for line in lines])
+        self.put(sys.stderr, [_shown(line) for line in lines])
 
     def diagnostics(self, lines: Iterable[str]) -> None:
         """What a person should know besides the result."""
         if not self.quiet:
-            _write(sys.stderr, [_shown(line) for line in lines])
+            self.put(sys.stderr, [_shown(line) for line in lines])
+
+    def meanwhile(self, lines: Iterable[str]) -> None:
+        """What is going on just now."""
+        self.diagnostics(lines)
 
     def machine(self, lines: Iterable[str]) -> None:
         """Lines of `controller.outputs`, which knows who reads them and has made them safe for that reader."""
-        _write(sys.stdout, list(lines))
+        self.put(sys.stdout, list(lines))
+
+    def put(self, stream: TextIO, lines: list[str]) -> None:
+        """The way of all lines, which are as they are to be printed."""
+        write(stream, lines)
 
 
-def _write(stream: TextIO, lines: list[str]) -> None:
+def write(stream: TextIO, lines: list[str]) -> None:
+    """Print lines that are clean; a stream that takes no more swallows them."""
     try:
         stream.write("".join(f"{line}\n" for line in lines))
         stream.flush()

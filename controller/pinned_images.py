@@ -96,6 +96,7 @@ class PinnedImages:
             scratch=scratch,
             parallel=self._configured.images.parallel,
             end_children=functools.partial(docker_child.terminate_children, self._configured.name),
+            target=self._configured.name,
         )
         builder.push(action.works)
 

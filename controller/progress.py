@@ -1,9 +1,9 @@
 """The steps that take long, told while they run: fetch, builds, pushes, the provisioner.
 
 What takes long says so with `step`, from any thread; whoever runs a command decides with `live` or `plain` whether
-anybody sees it. A process has one terminal, so there is one place to tell it to, which is silent until then: in a
-controller that stays it always is, because the log tells of passes there. Home of rich, which is loaded only for a
-terminal. Never changes what a step does or raises.
+anybody sees it. A process has one terminal, so there is one place to tell it to, where each of several targets may have
+a display of its own. It is silent until then: in a controller that stays it always is, because the log tells of passes
+there. Home of rich, which is loaded only for a terminal. Never changes what a step does or raises.
 """
 
 import contextlib
@@ -33,28 +33,33 @@ class _Display(Protocol):
 
 
 class _Place:
-    """The one display of this process; None while nobody looks."""
+    """The displays of this process by the target whose steps they tell, "" for those of any."""
 
     def __init__(self) -> None:
-        self.display: _Display | None = None
+        self._displays: dict[str, _Display] = {}
+
+    def of(self, target: str) -> _Display | None:
+        """Where steps of a target are told; None while nobody looks."""
+        return self._displays.get(target) or self._displays.get("")
 
     @contextlib.contextmanager
-    def taken(self, display: _Display) -> Iterator[None]:
+    def taken(self, display: _Display, target: str = "") -> Iterator[None]:
         """Steps are told there until the end of the block."""
-        before, self.display = self.display, display
+        self._displays[target] = display
         try:
             yield
         finally:
-            self.display = before
+            del self._displays[target]
 
 
 _place = _Place()
 
 
 @contextlib.contextmanager
-def step(text: str, *, machine: clock.Clock = clock.Clock()) -> Iterator[None]:
-    """What is inside may take long: `text` is what it does ("building 1 of 3: orders"), and never holds a secret."""
-    display = _place.display
+def step(text: str, *, target: str = "", machine: clock.Clock = clock.Clock()) -> Iterator[None]:
+    """What is inside may take long: `text` is what it does ("building 1 of 3: orders"), for a `target`, and never holds
+    a secret."""
+    display = _place.of(target)
     if display is None:
         yield
         return
@@ -104,10 +109,11 @@ class _Telling:
 
 
 def plain(
-    tell: Callable[[list[str]], None], *, machine: clock.Clock = clock.Clock()
+    tell: Callable[[list[str]], None], *, target: str = "", machine: clock.Clock = clock.Clock()
 ) -> contextlib.AbstractContextManager[None]:
-    """A line when a step begins and one when it ends, for logs and pipes. `tell` is called by one thread at a time."""
-    return _place.taken(_Plain(tell, machine))
+    """A line when a step begins and one when it ends, for logs and pipes; of one `target`, or of whatever is done.
+    `tell` is called by one thread at a time."""
+    return _place.taken(_Plain(tell, machine), target)
 
 
 class _Plain:

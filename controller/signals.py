@@ -1,8 +1,9 @@
 """Signals of a one-shot command (faults.md P16, L2).
 
 SIGTERM, SIGINT and SIGHUP end the work at once while it only reads, builds or waits for the provisioner; while it
-writes they wait until the generation and its record are complete, which takes well under a second. SIGUSR1 means "look
-now" to a running loop and nothing here.
+writes they wait until the generation and its record are complete, which takes well under a second. Where several
+targets are worked on side by side they end the wait of the main thread, and `cancellation` tells the others. SIGUSR1
+means "look now" to a running loop and nothing here.
 """
 
 import signal

@@ -190,7 +190,7 @@ class Target:
         """Scan the directory source: stat calls when nothing moved."""
         rules = directory.rules(self._settings)
         try:
-            with progress.step("fetching the source"):
+            with progress.step("fetching the source", target=self.name):
                 read = self.reader.read(rules, known=lambda: self.memory.load(with_items=False))
         except errors.ControllerError as error:
             if error.reason == "SourceEmpty" and self.rules.allow_empty:
@@ -327,7 +327,7 @@ class Target:
             case actions.Push():
                 self._images.push(action, self._of_source(), self._scratch)
             case actions.Provision():
-                with self._cuts.awaited(), progress.step("running the provisioner"):
+                with self._cuts.awaited(), progress.step("running the provisioner", target=self.name):
                     return world.Told(self._provision(action))
             case actions.Sweep() | actions.Publish() | actions.PublishResources() | actions.Confirm():
                 return self._write(action, known)

@@ -1,6 +1,6 @@
 """Whether a target's pass may begin, by how those stand that it is `after`. Pure.
 
-Asked before every pass of a target that comes after others, in a controller that stays. Owns the rule: a pass waits
+Asked before every pass of a target that comes after others. Owns the rule: a pass waits
 while one of them has a pass under way or due, and is not run while the last pass of one failed, or none ended yet. That
 nobody waits for each other is made sure of where the settings are read (`core.target_order`).
 """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from e2e.harness import artifacts, commands, daemon, docker, engine_proxy, listening, marked, matrix, stacks
-from tests.fakes import daemons
+from tests.fakes import daemons, silent
 
 _TARGET = """\
   {name}:
@@ -124,6 +124,34 @@ def test_c2_a_poisoned_stack_never_holds_up_the_other(pair: tuple[One, One], set
         controller.await_line(lambda line: is_pass_of(line, shop) and not line["failed"], since=seen)
         assert shop.serves("shop is back")
         assert controller.end() == 0
+
+
+def test_c2_a_pass_of_one_waits_for_no_other_that_hangs(pair: tuple[One, One], tmp_path: Path) -> None:
+    """`reconcile --once`, the first of which asks a remote that never answers: new code of the other one is built and
+    served meanwhile."""
+    edge, _ = pair
+    edge.artifact.code("hello", "echo nobody waits")
+    with silent.listening() as remote:
+        file = tmp_path / "controller.yml"
+        hangs = {
+            "config_dir": str(tmp_path / "config"),
+            "state_dir": str(tmp_path / "state"),
+            "source": remote.source,
+            "deadlines": {"git": "1h"},
+        }
+        file.write_text(f"targets:\n  slow: {json.dumps(hangs)}\n{edge.settings}", encoding="utf-8")
+        with Plain(edge.stack).start("reconcile", "--once", "--config", str(file)) as process:
+            try:
+                remote.await_question()
+                assert edge.serves("nobody waits")
+                assert process.poll() is None, "the first one still waits"
+                process.send_signal(signal.SIGTERM)
+                out, err = process.communicate(timeout=daemons.PATIENCE_S)
+            finally:
+                process.kill()
+        remote.await_end()
+    assert process.returncode == 143, err
+    assert [line for line in out.splitlines() if line.startswith("target ")] == ["target edge"]
 
 
 SLEEP_S = 119

@@ -58,6 +58,10 @@ class Answer:
             ended = endings.of_plan(decision, plan_text.summary(decision), differs=differs, root=root)
             self._endings.append(replace(ended, subject=subject))
 
+    def arrange(self, subjects: Sequence[str]) -> None:
+        """In this order, whatever the one in which they ended."""
+        self._endings.sort(key=lambda each: subjects.index(each.subject))
+
     def told(self, exit_code: int) -> int:
         """Tell of all of them; the exit code, which no answer ever changes. A target that is alone needs no name."""
         alone = len(self._endings) == 1

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from controller import errors, output, plan_text, reconciler, report, saved_plan, settings, target
+from controller import cancellation, errors, output, plan_text, reconciler, report, saved_plan, settings, target
 from controller.commands import answering, painting, passes, several, steps
 from controller.commands import options as shared
 from controller.sources import shared_fetches
@@ -36,8 +36,8 @@ def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **o
 
     fetches, answer = shared_fetches.of_command(), answering.Answer(options, "diff")
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        opening = target.Target(configured, cuts=interruption, shared=fetches())
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        opening = target.Target(configured, cuts=cuts, shared=fetches())
         with steps.shown(printer), opening as opened, answer.about(opened.source_root):
             decision = reconciler.plan_once(opened, passes.request(opened, options))
         if out is not None:
@@ -47,7 +47,8 @@ def command(interruption: Any, /, detailed_exitcode: bool, out: Path | None, **o
         code = _shown(decision, printer)
         return errors.DIFFERENCES if code == errors.OK and detailed_exitcode and differs else code
 
-    return answer.told(several.run(options, "plan", work, several.Manner(answer=answer)))
+    manner = several.Manner(together=True, answer=answer)
+    return answer.told(several.run(options, "plan", work, manner, cuts=interruption))
 
 
 def _shown(decision: plan.Plan, printer: output.Printer) -> int:

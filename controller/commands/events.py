@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from controller import errors, history, output, settings, target
+from controller import cancellation, errors, history, output, settings, target
 from controller.commands import options as shared
 from controller.commands import several
 from core import digest
@@ -20,13 +20,13 @@ from core import digest
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List published changes, one row for each thing."""
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        with target.Target(configured, cuts=interruption).require_config_dir() as opened:
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        with target.Target(configured, cuts=cuts).require_config_dir() as opened:
             rows = opened.memory.events(limit)
         printer.result("events", _payload(rows), _lines(rows) or ["nothing is recorded yet"])
         return errors.OK
 
-    return several.run(options, "events", work)
+    return several.run(options, "events", work, cuts=interruption)
 
 
 def _payload(rows: Sequence[history.EventRow]) -> dict[str, Any]:

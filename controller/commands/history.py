@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from controller import errors, history, output, settings, target
+from controller import cancellation, errors, history, output, settings, target
 from controller.commands import options as shared
 from controller.commands import several
 from core import digest
@@ -20,13 +20,13 @@ from core import digest
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List the passes that did something or failed. A failure that repeats is one row with a count."""
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        with target.Target(configured, cuts=interruption).require_config_dir() as opened:
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        with target.Target(configured, cuts=cuts).require_config_dir() as opened:
             rows = opened.memory.passes(limit)
         printer.result("history", _payload(rows), _lines(rows) or ["nothing is recorded yet"])
         return errors.OK
 
-    return several.run(options, "history", work)
+    return several.run(options, "history", work, cuts=interruption)
 
 
 def _payload(rows: Sequence[history.HistoryRow]) -> dict[str, Any]:

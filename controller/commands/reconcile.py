@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from controller import errors, output, reconciler, settings, target
+from controller import cancellation, errors, output, reconciler, settings, target
 from controller.commands import answering, passes, several, steps
 from controller.commands import options as shared
 from controller.sources import shared_fetches
@@ -39,15 +39,16 @@ def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitco
 
     fetches, answer = shared_fetches.of_command(), answering.Answer(options, "reconcile")
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        opening = target.Target(configured, cuts=interruption, shared=fetches())
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        opening = target.Target(configured, cuts=cuts, shared=fetches())
         with steps.shown(printer), opening as opened, answer.about(opened.source_root):
             ended = reconciler.reconcile_once(opened, passes.request(opened, options, saved))
         passes.show(ended, printer)
         answer.of_report(ended, subject=opened.name, root=opened.source_root)
         return errors.DIFFERENCES if detailed_exitcode and ended.changed and not ended.failed else ended.exit_code
 
-    return answer.told(several.run(options, "report", work, several.Manner(waits=True, answer=answer)))
+    manner = several.Manner(together=True, waits=True, answer=answer)
+    return answer.told(several.run(options, "report", work, manner, cuts=interruption))
 
 
 def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[str, Any]) -> None:

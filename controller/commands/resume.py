@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from controller import errors, output, settings, target
+from controller import cancellation, errors, output, settings, target
 from controller.commands import options as shared
 from controller.commands import several
 
@@ -20,14 +20,14 @@ from controller.commands import several
 def command(interruption: Any, /, held: bool, **options: Any) -> int:
     """Let passes change CONFIG_DIR again. Changes nothing by itself, and no owner either."""
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        with target.Target(configured, cuts=interruption).require_config_dir() as opened, opened.exclusive():
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        with target.Target(configured, cuts=cuts).require_config_dir() as opened, opened.exclusive():
             opened.require_ours(take_over=options["take_over"])
             lifted = _lifted(opened, held=held)
         printer.result("resume", {"lifted": lifted}, lifted or ["there was nothing to lift"])
         return errors.OK
 
-    return several.run(options, "resume", work)
+    return several.run(options, "resume", work, cuts=interruption)
 
 
 def _lifted(opened: target.Target, *, held: bool) -> list[str]:

@@ -1,22 +1,23 @@
-"""What a command does with several targets: one after another, each under its name, with one exit code for them all.
+"""What a command does with several targets: each is told of under its name, and there is one exit code for them all.
 
-One that fails never keeps the next one from its turn (faults.md C2). With one target, everything is as if there were
-no others.
+They are worked on one after another here, and side by side where `controller.commands.together` is asked for; one that
+fails never keeps another from its part (faults.md C2). With one target, everything is as if there were no others.
 """
 
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from controller import errors, output
 from controller.commands import options as shared
 
 if TYPE_CHECKING:
-    from controller import settings
+    from controller import cancellation, settings
     from controller.commands import answering
 
-Work = Callable[["settings.Settings", output.Printer], int]
+Work = Callable[["settings.Settings", output.Printer, "cancellation.Cuts"], int]
 """What is done with one target: it prints its result and returns its exit code, or raises `ControllerError`."""
 
 Row = dict[str, Any]
@@ -25,75 +26,122 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How several are told of together. `table` makes lines of all results, in the place of those of each. With
-    `waits`, a target behind a failed one is left out. `answer` hears of errors that end the turn of one of several."""
+    """How several are worked on and told of. `table` makes lines of all results, in the place of those of each. With
+    `together` they are worked on side by side, and with `waits` each begins when all that it is after have ended well.
+    `answer` hears of errors that end the part of one of several."""
 
     table: Callable[[Sequence[Row]], Iterable[str]] | None = None
+    together: bool = False
     waits: bool = False
     answer: "answering.Answer | None" = None
 
 
-def run(options: dict[str, Any], schema: str, work: Work, manner: Manner = Manner()) -> int:
-    """Do `work` with every chosen target, and return the worst exit code. `schema` names the set of results."""
+def run(
+    options: dict[str, Any], schema: str, work: Work, manner: Manner = Manner(), *, cuts: "cancellation.Cuts"
+) -> int:
+    """Do `work` with every chosen target, and return the worst exit code. `schema` names the set of results; `cuts` is
+    how the signals of this process are heard. Raises what a signal raises, once all have ended."""
     chosen, printer = shared.chosen(options), shared.printer(options)
     if len(chosen) == 1:
-        return work(chosen[0], printer)
-    rows: list[Row] = []
-    codes: dict[str, int] = {}
-    for one in chosen:
-        told = _OfTarget(
-            as_json=printer.as_json or manner.table is not None,
-            quiet=printer.quiet,
-            verbose=printer.verbose,
-            aside=printer.aside,
-            target=one.name,
-            answer=manner.answer,
-        )
-        failed = [name for name in one.after if manner.waits and codes[name] not in (errors.OK, errors.DIFFERENCES)]
-        codes[one.name] = _code(one, told, _refused(failed) if failed else work)
-        rows.append(
-            {"target": one.name, "exit_code": codes[one.name], "result": told.results[-1] if told.results else None}
-        )
-    code = errors.worst(codes.values())
+        return work(chosen[0], printer, cuts)
+    parts = [Part(one, work, _of(one, printer, manner)) for one in chosen]
+    if manner.together:
+        from controller.commands import together
+
+        together.run(parts, cuts, waits=manner.waits)
+    else:
+        for part in parts:
+            part.run(cuts)
+            part.tell()
+    if manner.answer is not None:
+        manner.answer.arrange([part.name for part in parts])
+    code = errors.worst(part.code for part in parts)
     if printer.as_json or manner.table is not None:
+        rows = [part.row for part in parts]
         lines = manner.table(rows) if manner.table else ()
         printer.result(f"{schema}-set", {"exit_code": code, "targets": rows}, lines)
     return code
 
 
-def _refused(failed: list[str]) -> Work:
-    def work(configured: "settings.Settings", printer: output.Printer) -> int:
-        del configured, printer
-        is_after = f"target{'s' if len(failed) > 1 else ''} {', '.join(failed)}"
-        raise errors.ControllerError("AfterFailed", f"not run: it is after {is_after}, which failed")
+class Part:
+    """That of one target in the command: whatever goes wrong in it ends nothing else."""
 
-    return work
+    def __init__(self, configured: "settings.Settings", work: Work, printer: "_OfTarget") -> None:
+        self.name = configured.name
+        self.after = configured.after
+        self.code = errors.BUG
+        """The exit code: this one until it has ended in some other way."""
+        self._configured = configured
+        self._work = work
+        self._printer = printer
+
+    @property
+    def good(self) -> bool:
+        """Whether it has ended well."""
+        return self.code in (errors.OK, errors.DIFFERENCES)
+
+    @property
+    def row(self) -> Row:
+        """Its row in the result of all."""
+        kept = self._printer.results
+        return {"target": self.name, "exit_code": self.code, "result": kept[-1] if kept else None}
+
+    def run(self, cuts: "cancellation.Cuts") -> None:
+        """Do the work to its end. A bug is one of this target only."""
+        try:
+            self.code = self._work(self._configured, self._printer, cuts)
+        except errors.ControllerError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001 - as at the end of a command: the others go on all the same
+            self._printer.failure(traceback.format_exc().splitlines())
+            self.fail(errors.ControllerError("Bug", type(error).__name__))
+
+    def fail(self, error: errors.ControllerError) -> None:
+        """It ends with this error."""
+        self._printer.show(error)
+        self.code = error.meaning.exit_code
+
+    def tell(self) -> None:
+        """Print what it had to say, whole."""
+        self._printer.tell()
 
 
-def _code(one: "settings.Settings", printer: "_OfTarget", work: Work) -> int:
-    """The exit code of one target. A bug in its turn ends only that."""
-    try:
-        return work(one, printer)
-    except errors.ControllerError as error:
-        printer.show(error)
-        return error.meaning.exit_code
-    except Exception as error:  # noqa: BLE001 - as at the end of a command: the next target has its turn all the same
-        printer.failure(traceback.format_exc().splitlines())
-        printer.show(errors.ControllerError("Bug", type(error).__name__))
-        return errors.BUG
+_one_at_a_time = threading.Lock()
+"""Lines of several targets are not torn."""
+
+
+def _of(one: "settings.Settings", printer: output.Printer, manner: Manner) -> "_OfTarget":
+    return _OfTarget(
+        as_json=printer.as_json or manner.table is not None,
+        quiet=printer.quiet,
+        verbose=printer.verbose,
+        aside=printer.aside,
+        target=one.name,
+        answer=manner.answer,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class _OfTarget(output.Printer):
-    """Tells of one target among others: results are kept where they become part of one document, and every other line
-    says whose it is."""
+    """Keeps what there is to say of one target among others until that is told, but for what is going on meanwhile:
+    results that become part of one document for good, and of every other line it says whose it is."""
 
-    target: str = ""
     results: list[Row] = field(default_factory=list)
+    kept: list[tuple[TextIO, list[str]]] = field(default_factory=list)
     answer: "answering.Answer | None" = None
 
+    def tell(self) -> None:
+        """Print what was kept."""
+        for stream, lines in self.kept:
+            with _one_at_a_time:
+                output.write(stream, lines)
+
+    def put(self, stream: TextIO, lines: list[str]) -> None:
+        """Keep the lines."""
+        self.kept.append((stream, lines))
+
     def result(self, schema: str, payload: Any, lines: Iterable[str], **how: Any) -> None:
-        """Keep the payload, or print the lines under the name."""
+        """Keep the payload, or the lines under the name."""
         if self.as_json:
             self.results.append(output.document(schema, payload))
             return
@@ -101,7 +149,7 @@ class _OfTarget(output.Printer):
         output.Printer.result(self, schema, payload, [*heading, *lines], **how)
 
     def show(self, error: errors.ControllerError) -> None:
-        """Tell of the error that ended the turn of this target."""
+        """Tell of the error that ended the part of this target."""
         output.show_error(error, self)
         if self.answer is not None:
             self.answer.of_error(error, subject=self.target)
@@ -113,6 +161,11 @@ class _OfTarget(output.Printer):
     def diagnostics(self, lines: Iterable[str]) -> None:
         """What a person should know of this target."""
         output.Printer.diagnostics(self, self._named(lines))
+
+    def meanwhile(self, lines: Iterable[str]) -> None:
+        """What is going on just now is not kept."""
+        with _one_at_a_time:
+            output.Printer(quiet=self.quiet).diagnostics(self._named(lines))
 
     def _named(self, lines: Iterable[str]) -> Iterator[str]:
         return (f"{self.target}: {line}" for line in lines)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from controller import errors, output, settings, target
+from controller import cancellation, errors, output, settings, target
 from controller.commands import options as shared
 from controller.commands import several, watching
 from core import digest
@@ -26,14 +26,14 @@ def command(interruption: Any, /, watch: bool, every: str | None, **options: Any
 
     every_s = watching.interval_s(every, watch=watch)
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        with target.Target(configured, cuts=interruption).require_config_dir() as opened:
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        with target.Target(configured, cuts=cuts).require_config_dir() as opened:
             payload = status.payload(opened)
         printer.result("status", payload, _lines(payload))
         return errors.OK
 
     def shown() -> int:
-        return several.run(options, "status", work, several.Manner(table=_table))
+        return several.run(options, "status", work, several.Manner(table=_table), cuts=interruption)
 
     if not watch:
         return shown()

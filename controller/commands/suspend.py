@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from controller import clock, errors, output, settings, settings_values, target
+from controller import cancellation, clock, errors, output, settings, settings_values, target
 from controller.commands import options as shared
 from controller.commands import several
 from core import record
@@ -24,8 +24,8 @@ def command(interruption: Any, /, reason: str, duration: str | None, owner: str,
     """Refuse every pass until `controller resume`, or until the time is over."""
     length = _length(duration) if duration is not None else None
 
-    def work(configured: settings.Settings, printer: output.Printer) -> int:
-        with target.Target(configured, cuts=interruption).require_config_dir() as opened, opened.exclusive():
+    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
+        with target.Target(configured, cuts=cuts).require_config_dir() as opened, opened.exclusive():
             opened.require_ours()
             since = opened.now()
             until = clock.iso(since + length) if length is not None else None
@@ -34,7 +34,7 @@ def command(interruption: Any, /, reason: str, duration: str | None, owner: str,
         printer.result("suspension", payload, [f"suspended until {until or 'resumed'}: {reason}"])
         return errors.OK
 
-    return several.run(options, "suspension", work)
+    return several.run(options, "suspension", work, cuts=interruption)
 
 
 def _length(duration: str) -> datetime.timedelta:

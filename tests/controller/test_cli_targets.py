@@ -1,4 +1,4 @@
-"""Several targets at the level of commands, on real folders: one after another, each for itself, one exit code."""
+"""Several targets at the level of commands, on real folders: each for itself, in one order, with one exit code."""
 
 import json
 import shutil

@@ -5,7 +5,6 @@ by itself, whatever befalls another.
 import json
 import os
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from typing import Any
 import pytest
 
 from controller import failpoints
-from tests.fakes import command, daemons, deliveries, docker_stub, several
+from tests.fakes import command, daemons, deliveries, docker_stub, several, silent
 
 pytestmark = pytest.mark.process
 
@@ -72,9 +71,8 @@ def _gone(stacks: several.Stacks) -> Iterator[str]:
 @contextmanager
 def _silent(stacks: several.Stacks) -> Iterator[str]:
     """A remote that takes connections and never says a word: the look hangs for as long as its deadline is."""
-    with socket.create_server(("127.0.0.1", 0)) as remote:
-        url = f"http://127.0.0.1:{remote.getsockname()[1]}/x.git"
-        stacks.set("bad", source={"git": {"url": url}}, state_dir=str(stacks.folder / "state"), deadlines={"git": "1h"})
+    with silent.listening() as remote:
+        stacks.set("bad", source=remote.source, state_dir=str(stacks.folder / "state"), deadlines={"git": "1h"})
         stacks.write()
         yield ""
 
@@ -207,10 +205,8 @@ def test_one_that_waits_for_another_ends_at_once(tmp_path: Path) -> None:
 
 @contextmanager
 def _silent_back(stacks: several.Stacks) -> Iterator[None]:
-    with socket.create_server(("127.0.0.1", 0)) as remote:
-        url = f"http://127.0.0.1:{remote.getsockname()[1]}/x.git"
-        state = str(stacks.folder / "state")
-        stacks.set("back", source={"git": {"url": url}}, state_dir=state, deadlines={"git": "1h"})
+    with silent.listening() as remote:
+        stacks.set("back", source=remote.source, state_dir=str(stacks.folder / "state"), deadlines={"git": "1h"})
         stacks.write()
         yield
 

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from controller import cancellation, docker_child, follower, followers, log, metrics, runs, settings_sections, targets
+from controller import (
+    cancellation,
+    docker_child,
+    follower,
+    followers,
+    log,
+    metrics,
+    patience,
+    runs,
+    settings_sections,
+    targets,
+)
 from tests.fakes import daemons, several
 
 
@@ -57,9 +68,8 @@ def test_p16_what_works_for_a_target_that_may_be_cut_is_ended(name: str, monkeyp
     found = followers.Followers(follower.Around(log.Log(settings_sections.Log()), metrics.Metrics()))
     for number, one in enumerate(doing):
         found._followed[str(number)] = _Follower(str(number), one)  # type: ignore[assignment]  # a double
-    found.end_children(patient=patient)
+    patience.end_children(found.running, patient=patient)
     assert ended == expected
-    assert found.finishing is ("finishing" in doing)
 
 
 # A loop that ends by a bug of its own, and a target that cannot be begun
@@ -95,7 +105,7 @@ class Followed:
     def end(self) -> None:
         """End what runs."""
         self.found.stop(15)
-        daemons.until(lambda: not self.found.run_on)
+        daemons.until(lambda: not self.found.running)
 
 
 @pytest.fixture
@@ -119,7 +129,7 @@ def test_c2_a_loop_that_ends_by_a_bug_takes_no_other_with_it(followed: Followed)
     followed.broken = {"bad", "good"}
     followed.found.ask(runs.Cause.SIGNAL)
     daemons.until(lambda: followed.told("loop ended by a bug") == ["bad", "good"])
-    daemons.until(lambda: not followed.found.run_on)
+    daemons.until(lambda: not followed.found.running)
     with pytest.raises(KeyError):
         followed.found.tend()
 
@@ -154,6 +164,6 @@ def test_l2_while_they_end_they_are_shown_and_none_begins(followed: Followed) ->
     followed.found.stop(15)
     followed.found.follow((one, two), None)
     assert [each.name for each in followed.found.shown()] == [one.name]
-    daemons.until(lambda: not followed.found.run_on)
+    daemons.until(lambda: not followed.found.running)
     followed.found.tend()
     assert [each.name for each in followed.found.shown()] == [one.name]
