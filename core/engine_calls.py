@@ -16,9 +16,9 @@ from core import provisioning
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. In its path, ``{id}`` is the id of a container, ``{name}`` that of an image, network or volume. `needs`
-    are parameters that must be there once. `own`: only about a container of a provisioner. `streams`: the connection
-    becomes a stream of its own."""
+    """One call. In its path, ``{id}`` is the whole id of a container, ``{short}`` its beginning as in a host name, and
+    ``{name}`` the name of an image, network or volume. `needs` are parameters that must be there once. `own`: only
+    about a container of a provisioner. `streams`: the connection becomes a stream of its own."""
 
     method: str
     path: str
@@ -30,7 +30,11 @@ class Call:
 
 
 _VERSION = r"(?:/v[0-9]+\.[0-9]+)?"
-_PARTS = {"{id}": r"(?P<id>[0-9a-f]{64})", "{name}": r"(?P<name>[A-Za-z0-9][A-Za-z0-9._:@/-]*)"}
+_PARTS = {
+    "{id}": r"(?P<id>[0-9a-f]{64})",
+    "{short}": r"[0-9a-f]{12}",
+    "{name}": r"(?P<name>[A-Za-z0-9][A-Za-z0-9._:@/-]*)",
+}
 _NAME = _VOLUME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 CREATE = "/containers/create"
 
@@ -41,6 +45,7 @@ CALLS: tuple[Call, ...] = (
     Call("GET", "/info", "what buildx and compose ask first; the engine's clock"),
     Call("GET", "/containers/json", "the stack; whether a provisioner is there already"),
     Call("GET", "/containers/{id}/json", "mode, version and health of the stack; the controller's own container"),
+    Call("GET", "/containers/{short}/json", "the controller's own container, by its host name"),
     Call("GET", "/images/json", "images that were built from the same input"),
     Call("GET", "/images/{name}/json", "digests of images and of what they start from"),
     Call("GET", "/networks/{name}", "the provisioner's network"),
@@ -63,7 +68,12 @@ CALLS: tuple[Call, ...] = (
 )
 
 _PATTERNS = tuple(
-    (call, re.compile(_VERSION + re.sub(r"\\{(id|name)\\}", lambda m: _PARTS["{" + m[1] + "}"], re.escape(call.path))))
+    (
+        call,
+        re.compile(
+            _VERSION + re.sub(r"\\{(id|short|name)\\}", lambda m: _PARTS["{" + m[1] + "}"], re.escape(call.path))
+        ),
+    )
     for call in CALLS
 )
 
