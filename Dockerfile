@@ -1,7 +1,7 @@
 # The controller with everything that it runs: Python, git, ssh, gpg, the docker command with compose and buildx, an init.
 # The last stage starts from nothing, and takes over only what image/collect.py names.
 #
-#   docker build --tag artifact-controller .
+#   docker build --tag artifact-controller:0.1.0 .
 #
 # BASE is a Debian image with Python 3.11 or newer, TOOLS one with the docker command and both plugins. Packages that the
 # base lacks are installed while building. Without network, a base that has them does, and two more contexts: --build-context

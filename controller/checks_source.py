@@ -1,16 +1,14 @@
 """Checks of `controller doctor` about the source: whether it can be had and read as a pass does, and its secrets.
 
-A repository is fetched into a folder of its own that is gone afterwards, with the deadline of a pass: so its address,
-ref, signatures and content are all seen, and the clone of the target stays as it is.
+A repository is fetched as a pass does, but aside (`controller.aside`): so its address, ref, signatures and content are
+all seen, and the clone of the target stays as it is.
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
-from controller import check, checks_docker, checks_host, errors, report, settings, target, translate, world
-from controller.sources import directory, taken
+from controller import aside, check, checks_docker, checks_host, errors, report, settings, target, translate, world
+from controller.sources import directory
 from core import digest
 
 
@@ -37,21 +35,18 @@ def source(configured: settings.Settings, *, skip_images: bool) -> Iterator[chec
 
 
 def _fetched(configured: settings.Settings, *, skip_images: bool) -> Iterator[check.Check]:
-    """A repository, or the first that answers of several sources. Whether a repository went back behind what was
-    applied is not asked: that would need the whole clone."""
+    """A repository, or the first that answers of several sources."""
     if configured.config_dir is None:
         return
-    try:
-        place = tempfile.TemporaryDirectory(prefix="artifact-controller-doctor-")
-    except OSError:
-        detail = "not looked at: there is no place for temporary files"
-        yield check.Check("source", check.WARN, detail, "set TMPDIR to a folder that this user can write")
-        return
-    with (
-        place as folder,
-        target.Target(configured.model_copy(update={"state_dir": Path(folder)})) as opened,
-    ):
-        taken.write(Path(folder), _applied(configured))  # it counts for which source may stand in for another
+    with contextlib.ExitStack() as resources:
+        try:
+            opened = resources.enter_context(aside.opened(configured))
+        except errors.ControllerError as error:
+            if error.reason != "Unwritable":
+                raise
+            detail = "not looked at: there is no place for temporary files"
+            yield check.Check("source", check.WARN, detail, "set TMPDIR to a folder that this user can write")
+            return
         fetched = opened.fetch()
         wanted = opened.read()
         at = f"commit {fetched.commit[:12]}" if fetched.commit else f"revision {digest.short(fetched.revision)}"
@@ -59,18 +54,6 @@ def _fetched(configured: settings.Settings, *, skip_images: bool) -> Iterator[ch
         for note in fetched.notes:
             yield check.Check("source", check.WARN, note, "see why the sources before it are away")
         yield from _what_it_asks_for(configured, opened, fetched, skip_images=skip_images)
-
-
-def _applied(configured: settings.Settings) -> taken.Note:
-    """What the target itself knows of what is applied, and where it came from."""
-    with target.Target(configured) as opened:
-        noted = taken.read(opened.state_dir)
-        if noted.origin:
-            return noted
-        with contextlib.suppress(errors.ControllerError):  # the check of the record tells it
-            known = opened.memory.load(with_items=False)
-            return taken.Note(revision=known.applied.revision if known.applied else "", commit=known.commit)
-    return noted
 
 
 def _what_it_asks_for(

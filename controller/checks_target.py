@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from controller import check, clock, errors, settings, target, translate
+from controller import check, clock, errors, exclusive, settings, target, translate
 from core import observed, ownership
 from manifests import atomic, merge_lock
 
@@ -25,7 +25,9 @@ def config_dir(configured: settings.Settings) -> Iterator[check.Check]:
     if folder is None:
         raise errors.ControllerError("SettingsInvalid", "config_dir is not set: pass --config-dir DIR")
     if not folder.exists():
-        if folder.parent.is_dir():
+        if _is_closed(folder.parent):
+            yield _closed("CONFIG_DIR", folder)
+        elif folder.parent.is_dir():
             detail = f"{folder} does not exist; the first pass creates it"
             yield check.Check("CONFIG_DIR", check.WARN, detail, "fine before the first pass; else mount it")
         else:
@@ -46,6 +48,17 @@ def _parent(name: str, folder: Path) -> check.Check:
     if above.exists():
         return check.Check(name, check.FAIL, f"{above} is not a directory", f"name another place than {folder}")
     return check.Check(name, check.FAIL, f"{above} does not exist", f"create {above}, or mount it")
+
+
+def _is_closed(above: Path) -> bool:
+    """Whether this user may make nothing in that folder."""
+    return above.is_dir() and not os.access(above, os.W_OK | os.X_OK)
+
+
+def _closed(name: str, folder: Path) -> check.Check:
+    """No pass of this user can create this folder."""
+    detail = f"{folder} does not exist, and {folder.parent} is not writable"
+    return check.Check(name, check.FAIL, detail, f"create {folder} for this user, or run as another one")
 
 
 def _documents(folder: Path, look: observed.Observed) -> check.Check:
@@ -133,8 +146,14 @@ def record(configured: settings.Settings) -> Iterator[check.Check]:
         if place.exists() and not place.is_dir():
             yield check.Check("record", check.FAIL, f"{place} is not a directory", "set state_dir to a directory")
             return
-        if not place.exists() and not place.parent.is_dir() and place.parent != configured.config_dir:
+        parent = (
+            place.parent.is_dir() or place.parent == configured.config_dir or exclusive.above_can_be_made(configured)
+        )
+        if not place.exists() and not parent:
             yield _parent("record", place)
+            return
+        if not place.exists() and _is_closed(place.parent):
+            yield _closed("record", place)
             return
         known = opened.remember(with_items=False)
     if known.rebuilt:

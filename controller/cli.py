@@ -122,7 +122,7 @@ def run(arguments: list[str]) -> int:
     except click.ClickException as error:
         if isinstance(error, click.UsageError) and error.ctx:
             printer.failure([error.ctx.get_usage()])
-        _print_failure(errors.ControllerError("Usage", error.format_message()), arguments)
+        _print_failure(errors.ControllerError("Usage", " ".join(error.format_message().split())), arguments)
         return errors.USAGE
     except errors.ControllerError as error:
         _print_failure(error, arguments)

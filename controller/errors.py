@@ -61,7 +61,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "AfterFailed": Meaning(69, _R, "see what became of the target that it is `after`; it is converged behind that one"),
     "StackNotRunning": Meaning(69, _R, "start the stack, or set stack.with_deps to have compose start what is needed"),
     "RegistryUnavailable": Meaning(69, _R, "start the registry, or correct registry.host; nothing was changed"),
-    "ListenFailed": Meaning(69, _R, "end what uses that address, or set http.listen to another one"),
+    "ListenFailed": Meaning(69, _R, "end what uses that address, or choose another one (`http.listen`, `--listen`)"),
     "Bug": Meaning(BUG, Disposition.BUG, "report it with the traceback; CONFIG_DIR shows one complete generation"),
     "PublishFailed": Meaning(73, _R, "remove the cause named above and run again; no document is half-written"),
     "ConfigDirUnusable": Meaning(73, _R, "CONFIG_DIR must be a directory that this user can write"),

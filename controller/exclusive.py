@@ -7,9 +7,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from controller import clock, errors, translate
+from controller import clock, database, errors, translate
 from manifests import merge_lock
+
+if TYPE_CHECKING:
+    from controller import settings
 
 
 @contextmanager
@@ -47,13 +51,27 @@ def state_dir_in(config_dir: Path) -> Path:
     return state_dir
 
 
-def refuse_state_dir(state_dir: Path, config_dir: Path) -> None:
-    """A state directory that can never be made is a typing error, and is told before anything is published."""
-    if state_dir.is_dir():
+def require_state_dir(configured: "settings.Settings", config_dir: Path) -> None:
+    """A state directory that can never be made is a typing error, and is told before anything is published. One that is
+    common to several targets has a folder for each, and is made for them: only its last part, like any other."""
+    state_dir = configured.state_dir
+    if state_dir is None or state_dir.is_dir():
         return
-    if state_dir.exists() or not (state_dir.parent.is_dir() or state_dir.parent == config_dir):
+    above = state_dir.parent
+    if above_can_be_made(configured):
+        with suppress(OSError):  # a parent that could not be made is missing
+            database.private_directory(above)
+    if state_dir.exists() or not (above.is_dir() or above == config_dir):
         what = "not a directory" if state_dir.exists() else "its parent directory does not exist"
         raise errors.ControllerError("SettingsInvalid", f"state_dir {state_dir}: {what}")
+
+
+def above_can_be_made(configured: "settings.Settings") -> bool:
+    """Whether the state directory is a folder in a missing one that is common to several targets, and can be made."""
+    state_dir = configured.state_dir
+    if state_dir is None or configured.clones_dir is None or state_dir.name != configured.name:
+        return False
+    return not state_dir.parent.exists() and state_dir.parent.parent.is_dir()
 
 
 def _ensured(config_dir: Path) -> bool:

@@ -120,13 +120,18 @@ class Loop:
         return seen.subject in (self._standing.subject, None) and not is_back
 
     def _refuse(self, run: runs.Run) -> None:
-        """Those that come before are not in order: the pass is told as one that failed, and is not run."""
+        """Those that come before are not in order: the pass is told and recorded as one that failed, and is not run."""
         self._heard = self._heard.and_of(run)
         error = errors.ControllerError("AfterFailed", f"not converged: {self._verdict.because}")
-        self._last = report.of_error(error)
-        ended = turning.Ended(self._last, seen=False)
+        trace = ""
+        try:
+            ended = self._worker.refuse(error)
+        except Exception:  # noqa: BLE001 - a bug: it keeps nobody from being told
+            trace = traceback.format_exc()
+            ended = turning.Ended(report.of_error(error), seen=False)
+        self._last = ended.report
         self._stand(ended, 0.0)
-        self._tell(turning.Turn(run, ended, 0.0, self._next_pass_s - self._now()))
+        self._tell(turning.Turn(run, ended, 0.0, self._next_pass_s - self._now(), traceback=trace))
 
     def _look(self, *, whole: bool = False) -> turning.Sight:
         """Look, and say when to look again: a remote that is away is left alone for as long as its back-off lasts, and

@@ -35,9 +35,11 @@ def change_lines(change: diff.Change) -> Iterator[str]:
 
 def closing_lines(decision: plan.Plan, *, everything: bool) -> Iterator[str]:
     """What comes after the changes: how many were left out, images, provisioner, blockers, and the summary."""
-    left_out = 0 if everything else len(decision.comparison.changes) - MOST_LINES
-    if left_out > 0:
-        yield f"  … and {left_out} more (-v shows all)"
+    left_out = () if everything else decision.comparison.changes[MOST_LINES:]
+    if left_out:
+        counted = Counter(change.operation for change in left_out)
+        marks = " ".join(f"{operation}{counted[operation]}" for operation in diff.Operation if counted[operation])
+        yield f"  … and {len(left_out)} more, {marks} (-v shows all)"
     for work in decision.images:
         yield _image_line(work)
     if decision.provision is not None:
@@ -136,7 +138,8 @@ def _headline(change: diff.Change) -> str:
     if change.provenance is not None:
         place = f":{change.provenance.line}" if change.provenance.line else ""
         where = f"{change.provenance.entry} {change.provenance.file}{place}".rstrip()
-        where = f"  [{where}]"
+        was = "was " if change.operation is diff.Operation.REMOVE else ""  # at that line stands something else now
+        where = f"  [{was}{where}]"
         if change.provenance.overrides:
             where += f" over {', '.join(change.provenance.overrides)}"
     kind, name = change.key

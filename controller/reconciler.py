@@ -5,7 +5,7 @@ A pass looks at the world and never at what woke it. `core.plan` decides; `world
 
 from controller import errors, executor, failpoints, planning, report
 from controller import world as worlds
-from core import image_work, plan
+from core import image_work, ownership, plan
 
 
 def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Report:
@@ -36,6 +36,16 @@ def reconcile_once(world: worlds.World, request: worlds.Request) -> report.Repor
             return _told(executor.carry_out(world, decision, situation), seen)
     except errors.ControllerError as error:
         return executor.failed(world, error, revision, made=made)
+
+
+def not_run(world: worlds.World, error: errors.ControllerError) -> report.Report:
+    """A pass that is due and is not run, because of others: nothing is looked at, and it is recorded like one that
+    failed, where the record is ours."""
+    try:
+        world.owning(ownership.Asked(ownership.Manner.FOLLOWS), world.remember(with_items=False))
+    except errors.ControllerError:  # the next pass tells it
+        return report.of_error(error)
+    return executor.failed(world, error, "")
 
 
 def plan_once(world: worlds.World, request: worlds.Request) -> plan.Plan:

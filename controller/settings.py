@@ -92,9 +92,12 @@ class Settings(pydantic_settings.BaseSettings):
         """Only `load` builds settings; it hands in flags and file, and the library reads the environment between."""
         del dotenv_settings, file_secret_settings
         flags, document = init_settings.init_kwargs["flags"], init_settings.init_kwargs["document"]  # type: ignore[attr-defined]  # the library types it as the base class
+        environment = env_settings()
+        if "source" not in flags:
+            document, environment = settings_environment.with_credentials(document, environment)
         return (
             pydantic_settings.InitSettingsSource(settings_cls, flags),
-            env_settings,
+            pydantic_settings.InitSettingsSource(settings_cls, environment),
             pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_files(variables()))),
             pydantic_settings.InitSettingsSource(settings_cls, _nested(settings_environment.from_contract_names())),
             pydantic_settings.InitSettingsSource(settings_cls, document),
@@ -178,6 +181,10 @@ def _problem(
     variable = settings_environment.setting(variables(), path)
     if variable is not None:
         return problems.Problem("environment", 0, 0, variable, message)
+    if detail["type"] == "missing" and path[:-1] not in document.positions:
+        variable = settings_environment.opening(variables(), path[:-1])
+        if variable is not None:
+            return problems.Problem("environment", 0, 0, variable, f"{problems.format_path(path)} {message}")
     return document.problem(path, message)
 
 

@@ -7,6 +7,7 @@ counts more than what.
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from controller import errors
 from core import problems
@@ -14,7 +15,11 @@ from core import problems
 Known = Mapping[str, tuple[str, ...]]
 """Every variable that sets something, with the path of its setting."""
 
+Document = dict[str, Any]
+"""Settings as a tree of keys, as a file has them."""
+
 ENV_PREFIX = "CONTROLLER_"
+_CREDENTIALS = frozenset({"username", "password", "password_file"})
 CONTRACT_NAMES = {
     "CONFIG_DIR": ("config_dir",),
     "CONTAINER_REGISTRY": ("registry", "runtime"),
@@ -42,6 +47,22 @@ def from_files(known: Known) -> dict[tuple[str, ...], str]:
     return given
 
 
+def with_credentials(document: Document, environment: Document) -> tuple[Document, Document]:
+    """The same two, the credentials of a repository moved from the variables to the only repository of a list of
+    sources: on their own they name no source, and would replace the list by half of one. Of several repositories none
+    is chosen: a password is for one host."""
+    given, listed = environment.get("source", {}), document.get("source")
+    credentials = given.get("git") if isinstance(given, dict) and set(given) == {"git"} else None
+    if not isinstance(credentials, dict) or not _CREDENTIALS.issuperset(credentials) or not isinstance(listed, list):
+        return document, environment
+    gits = [one["git"] for one in listed if isinstance(one, dict) and isinstance(one.get("git"), dict)]
+    if len(gits) != 1:
+        return document, environment
+    whole = {**gits[0], **credentials}
+    placed = [{**one, "git": whole} if isinstance(one, dict) and one.get("git") is gits[0] else one for one in listed]
+    return {**document, "source": placed}, {key: value for key, value in environment.items() if key != "source"}
+
+
 def unknown(known: Known) -> tuple[problems.Problem, ...]:
     """Every variable with our prefix that sets nothing, with the nearest one that does."""
     return tuple(
@@ -57,6 +78,12 @@ def setting(known: Known, path: problems.KeyPath) -> str | None:
         if path[: len(wanted)] == wanted:
             return next((name for name in (variable, f"{variable}_FILE") if os.environ.get(name)), None)
     return None
+
+
+def opening(known: Known, section: problems.KeyPath) -> str | None:
+    """A variable that is set, and gives a section that needs more than it says."""
+    inside = (variable for variable, path in known.items() if section and path[: len(section)] == section)
+    return next((name for name in inside if os.environ.get(name)), None)
 
 
 def _unknown_variable(name: str, known: Iterable[str]) -> str:

@@ -163,7 +163,8 @@ class Sources(pydantic.RootModel[tuple[Source, ...]]):
 
 
 def _require_kinds(listed: Sequence[Any]) -> None:
-    """A member of a list that names no source would be passed over in silence."""
+    """A member of a list that names no source would be passed over in silence. What is misspelt is told as that."""
     for number, one in enumerate(listed):
-        if isinstance(one, Mapping) and not (one.get("directory") or one.get("git")):
+        known = isinstance(one, Mapping) and set(one) <= set(Source.model_fields)
+        if known and not (one.get("directory") or one.get("git")):
             raise ValueError(f"source {number + 1} of the list names neither a directory nor a git repository")

@@ -119,8 +119,7 @@ class Target:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the kernel lock on CONFIG_DIR, creating the directory if only its last part is missing."""
-        if self._settings.state_dir is not None:
-            exclusive.refuse_state_dir(self.state_dir, self.config_dir)
+        exclusive.require_state_dir(self._settings, self.config_dir)
         with exclusive.held(
             self.config_dir, wait_s=self._settings.lock_wait, pause=self._pause, machine=self._clock
         ) as self._made:

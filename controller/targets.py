@@ -132,7 +132,7 @@ def _each(
         raise settings_document.invalid(*sorted(found))
     found += _wrong_order(document, made)
     if not any(flags.get(path) is not None for path in _ONE_PLACE) and not _variable_of(("config_dir",)):
-        found += _clashes(document, made)
+        found += (*_clashes(document, made), *_exposed_clones(document, made))
     if found:
         raise settings_document.invalid(*found)
     return tuple(made)
@@ -182,6 +182,19 @@ def _clashes(document: settings_document.Document, made: list[settings.Settings]
             yield document.problem(("targets", other, clash[0]), clash[1])
 
 
+def _exposed_clones(document: settings_document.Document, made: list[settings.Settings]) -> Iterator[problems.Problem]:
+    """A clone in the CONFIG_DIR of another target: whoever reads that must not see it (faults.md P13)."""
+    shown = {one.name: _places(one)["config_dir"] for one in made}
+    for one in made:
+        if one.clones_dir is None or not one.source.gits:
+            continue
+        clones = _place(one.clones_dir)
+        for other, config_dir in shown.items():
+            relation = _relation(clones, config_dir) if other != one.name else ""
+            if relation in (_SAME, _INSIDE):
+                yield document.problem(("targets", one.name, "clones_dir"), f"{relation} config_dir of target {other}")
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Place:
     """A folder by its real path, and by device and inode if it is there: a bind mount has another path."""
@@ -206,12 +219,15 @@ def _place(folder: Path) -> _Place:
     return _Place(real, (found.st_dev, found.st_ino))
 
 
+_SAME, _INSIDE = "is also", "is inside"
+
+
 def _relation(own: _Place, other: _Place) -> str:
     """How two folders stand to each other in the file system; "" when each is outside of the other."""
     if own.path == other.path or (own.identity is not None and own.identity == other.identity):
-        return "is also"
+        return _SAME
     if own.path.is_relative_to(other.path):
-        return "is inside"
+        return _INSIDE
     return "holds" if other.path.is_relative_to(own.path) else ""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from controller import cancellation, clock, pulse, report, runs
+from controller import cancellation, clock, errors, pulse, report, runs
 from core import turn_order
 
 
@@ -80,6 +80,9 @@ class Worker(Protocol):
 
     def converge(self) -> Ended:
         """One pass. Raises what `cancellation` raises, and what is a bug."""
+
+    def refuse(self, error: errors.ControllerError) -> Ended:
+        """A pass that is due is not run, for this reason. Raises only what is a bug."""
 
 
 class Place(Protocol):

@@ -92,6 +92,17 @@ class Worker:
             served=timed.away != "" and ended.reason == timed.away,
         )
 
+    def refuse(self, error: errors.ControllerError) -> turning.Ended:
+        """A pass that is not run, because of other targets: `status` shows that too. Nothing cuts this short."""
+        try:
+            with target.Target(self._configured, machine=self._clock) as opened:
+                ended = reconciler.not_run(opened, error)
+                known = _record_of(opened)
+        except errors.ControllerError:
+            return turning.Ended(report.of_error(error), seen=False)
+        statuses = {one.type: one.status for one in known.conditions.values()}
+        return turning.Ended(ended, conditions=statuses, suspended=known.suspension is not None, seen=False)
+
     def _open(self) -> target.Target:
         return target.Target(
             self._configured, cuts=self._cuts, settle=self._settle, shared=self._shared, machine=self._clock

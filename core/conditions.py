@@ -4,6 +4,7 @@ Owns how a finished pass turns into conditions, and the rule that the time of a 
 or reason does.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -92,7 +93,7 @@ def after_look(
     seen: Mapping[str, Statement], before: Mapping[str, record.Condition], *, now: str
 ) -> dict[str, record.Condition]:
     """The conditions after a look at stack and source that led to nothing else. Equal to `before` when it says nothing
-    new: a message alone is not new, but for which source answered."""
+    new: a message alone is not new, but for which source answered, and why none did."""
     return {
         type_: standing
         if (statement := seen.get(type_)) is None or _is_old(type_, statement, standing)
@@ -103,9 +104,16 @@ def after_look(
 
 
 def _is_old(type_: str, statement: Statement, standing: record.Condition) -> bool:
-    same = statement[:2] == (standing.status, standing.reason)
-    whole = type_ == "SourceReady" and standing.status == "True"
-    return same and (statement[2] == standing.message or not whole)
+    if statement[:2] != (standing.status, standing.reason):
+        return False
+    if type_ != "SourceReady" or statement[2] == standing.message:
+        return True
+    return standing.status != "True" and _words(statement[2]) == _words(standing.message)
+
+
+def _words(message: str) -> str:
+    """Without its numbers: "after 4394 ms" is another one at every look, and nothing new."""
+    return re.sub(r"\d+", "", message)
 
 
 def _of_stack(result: Result, before: record.Condition | None, type_: str) -> Statement:

@@ -4,6 +4,7 @@ Used by the printed and saved plans only. Owns the rule of what may be shown: a 
 secret (design.md section 6). An environment value is never shown, whatever its name.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,6 +12,18 @@ from core import digest, items
 
 SHOWN_FIELDS = frozenset({"image", "timeout", "memory_size", "path", "method", "function", "BillingMode"})
 """Fields at the top of an item whose value may be shown; below `scaling` everything may."""
+
+SHOWN_SHAPES = frozenset(
+    {
+        "AttributeDefinitions",
+        "GlobalSecondaryIndexes",
+        "KeySchema",
+        "LifecycleConfiguration",
+        "LocalSecondaryIndexes",
+        "ProvisionedThroughput",
+    }
+)
+"""What a table or a bucket is like: whoever has to change one by hand needs to know (`not-convergeable`)."""
 
 MASK = "(value hidden)"
 
@@ -51,6 +64,7 @@ def _flat(path: tuple[str, ...], value: digest.Value) -> Iterator[tuple[tuple[st
 
 def _shown(kind: items.Kind, path: tuple[str, ...], value: digest.Value) -> str:
     open_field = bool(path) and (path[0] == "scaling" or (len(path) == 1 and path[0] in SHOWN_FIELDS))
-    if kind is items.Kind.DEFAULT_SCALING or open_field:
-        return str(value)
+    of_shape = kind in (items.Kind.TABLE, items.Kind.BUCKET) and path[:1] and path[0] in SHOWN_SHAPES
+    if kind is items.Kind.DEFAULT_SCALING or open_field or of_shape:
+        return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return MASK

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from core import ownership
-from e2e.harness import artifacts, ci_step, commands, converging, marked, matrix, stacks, watch
-from tests.fakes import command
+from e2e.harness import artifacts, ci_step, commands, converging, marked, matrix, sidecar, stacks, watch
+from tests.fakes import command, pipelines
 
 BUSY_S = 4.0
 """Longer than a container takes to start."""
@@ -190,3 +190,30 @@ def test_a_pull_request_is_compared_offline(artifact: artifacts.Artifact, engine
     assert "~ function hello" in step.out
     missing = job.run(*words, "--against-revision", "0" * 40, expect=69)
     assert missing.errors == ["RevisionMissing"]
+
+
+@pytest.mark.parametrize(("name", "code"), [("artifact-validate", 0), ("artifact-diff", 2), ("artifact-reconcile", 65)])
+def test_gitlab_s_runner_runs_the_jobs_of_the_template_in_the_image(
+    artifact: artifacts.Artifact, engine: str, name: str, code: int
+) -> None:
+    """As its executor for docker does: the shell that it finds in the image, what it writes itself around the script, a
+    checkout of root's that everybody may write."""
+    del engine
+    marked.write(artifact, mark=1, table=1)
+    if name == "artifact-reconcile":
+        artifact.manifest.write_text("artifacts: [", encoding="utf-8")
+    artifact.source.chmod(0o777)
+    options = f"--manifest {MANIFEST}" + (" --config-dir /tmp/config" if name == "artifact-reconcile" else "")
+    given = {"CI_MERGE_REQUEST_DIFF_BASE_SHA": "HEAD", "ARTIFACT_OPTIONS": options}
+    line = ["docker", "run", "--rm", "--interactive", "--network", "none", "--entrypoint", ""]
+    line += ["--tmpfs", "/builds", "--volume", f"{artifact.source}:/builds/x", sidecar.image()]
+    done = subprocess.run(
+        [*line, "sh", "-c", "if [ -x /usr/bin/bash ]; then exec /usr/bin/bash; else exec /bin/sh; fi"],
+        input=pipelines.gitlab_script(name, "/builds/x", given),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, "not found" in done.stderr) == (code, False), done.stderr
+    assert "<testsuites" in (artifact.source / "artifact-controller.xml").read_text(encoding="ascii")

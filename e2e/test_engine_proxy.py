@@ -137,14 +137,22 @@ def test_every_call_of_the_list_is_of_an_engine() -> None:
                 assert docker.run([*command, "--unix-socket", socket, f"http://engine{path}"]) == "200", call
 
 
-def test_the_sidecar_without_the_engine_s_socket(environment: matrix.Environment, tmp_path: Path) -> None:
+@pytest.mark.parametrize("volume", [False, True], ids=["a folder", "a volume"])
+def test_the_sidecar_without_the_engine_s_socket(
+    environment: matrix.Environment, tmp_path: Path, *, volume: bool
+) -> None:
     """`docker compose up` with the file laid over the sidecar's: a served function, and no socket in the container."""
     folder = tmp_path / "site"
     artifact = marked.small(environment, folder / "deploy")
-    files = ("compose.yml", "compose.base.yml", "compose.controller.yml", LAID_OVER)
     source = f"{{directory: {{path: {folder}/deploy}}}}"
+    files = (
+        "compose.yml",
+        "compose.base.yml",
+        *(["included.yml"] if volume else ["compose.controller.yml", LAID_OVER]),
+    )
     settings = {"COMPOSE_FILE": ":".join(files)}
-    site = sidecar.Site("docker", folder, folder / "config", source=source, settings=settings)
+    site = sidecar.Site("docker", folder, folder / "config", source=source, settings=settings, volume=volume)
+    (folder / "included.yml").write_text(f"include: [{{path: [compose.controller.yml, {LAID_OVER}]}}]\n")
     shutil.copyfile(stacks.ROOT / LAID_OVER, folder / LAID_OVER)
     with sidecar.standing(site):
         site.up()
@@ -156,6 +164,10 @@ def test_the_sidecar_without_the_engine_s_socket(environment: matrix.Environment
         assert done == ""
         artifact.code("hello", "echo through the proxy")
         assert answers(site, "through the proxy") == "through the proxy"
+        assert "engine-proxy: " not in site.controller("doctor") + site.controller("probe")
+        site.compose("restart", "controller-engine")  # its socket is still there, and nobody listens at it
+        artifact.code("hello", "echo through the proxy again")
+        assert answers(site, "through the proxy again") == "through the proxy again"
 
 
 def answers(site: stacks.Stack, text: str) -> str:

@@ -10,8 +10,11 @@ import controller
 from e2e.harness import docker, sidecar, stacks
 
 MOST_BYTES = 250_000_000
-PROGRAMS = ("docker", "git", "ssh", "ssh-keygen", "gpg", "tini", "sh", "setsid", "timeout", "env", "head", "tail", "tr")
-ABSENT = ("perl", "apt-get", "dpkg", "pip", "bash", "curl", "cc")
+PROGRAMS = (
+    *("docker", "git", "ssh", "ssh-keygen", "gpg", "tini", "sh", "setsid", "timeout", "env", "head", "tail", "tr"),
+    *("bash", "chmod", "date", "grep", "mkdir", "rm", "touch"),
+)
+ABSENT = ("perl", "apt-get", "dpkg", "pip", "curl", "cc")
 LOADED = """
 import importlib, json, pathlib, pkgutil, sys
 import controller, core, manifests

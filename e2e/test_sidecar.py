@@ -45,7 +45,11 @@ def site(
     """A stack that runs, with a sidecar, and nothing but `docker compose up` was done."""
     del artifact
     folder = tmp_path_factory.mktemp("site")
-    one = sidecar.Site("docker", folder, folder / "config", source=GIT.format(url=remote.url))
+    logins = folder / "logins.json"
+    logins.write_text('{"psFormat": "{{.Names}} of our own"}', encoding="utf-8")
+    logins.chmod(0o644)
+    settings = {"DOCKER_CONFIG_FILE": str(logins)}
+    one = sidecar.Site("docker", folder, folder / "config", source=GIT.format(url=remote.url), settings=settings)
     begun = time.monotonic()
     with sidecar.proxied(one), sidecar.standing(one):
         one.up()
@@ -100,6 +104,11 @@ def test_it_is_as_bare_as_it_can_be(site: sidecar.Site) -> None:
         "NoNewPrivs:\t1",
     }
     assert docker.docker("exec", site.container, "cat", "/proc/1/comm") == "tini"
+
+
+def test_the_docker_command_s_own_file_is_a_secret(site: sidecar.Site) -> None:
+    """Where logins of registries stand. Other tests leave it out."""
+    assert f"{site.container} of our own" in docker.docker("exec", site.container, "docker", "ps").splitlines()
 
 
 def test_it_is_healthy_and_small_when_idle(site: sidecar.Site) -> None:

@@ -41,6 +41,7 @@ def test_the_version_is_that_of_the_code() -> None:
     """In both stages of the Dockerfile, and in the sidecar's file."""
     assert re.findall(r"^ARG VERSION=(.*)$", DOCKERFILE, re.MULTILINE) == [controller.__version__] * 2
     assert f"${{SIDECAR_IMAGE:-artifact-controller:{controller.__version__}}}" in COMPOSE
+    assert f"docker build --tag artifact-controller:{controller.__version__} ." in DOCKERFILE
 
 
 def test_the_dockerfile_builds_without_a_frontend_image() -> None:
@@ -73,7 +74,9 @@ def test_the_sidecar_may_do_next_to_nothing() -> None:
 def test_the_grace_fits_the_drain() -> None:
     """A provisioner that runs is waited for; then everything has to be ended before the engine kills."""
     drain = settings.Settings.model_fields["drain"].default
-    assert int(service()["stop_grace_period"].removesuffix("s")) >= drain + 5
+    found = re.fullmatch(r"\$\{SIDECAR_GRACE:-(\d+)s\}", service()["stop_grace_period"])
+    assert found is not None
+    assert int(found[1]) >= drain + 5
 
 
 def test_every_setting_of_the_sidecar_exists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -89,6 +92,37 @@ def test_every_setting_of_the_sidecar_exists(monkeypatch: pytest.MonkeyPatch, tm
         "127.0.0.1:8080",
     )
     assert (loaded.source.git, loaded.stack.env_file, loaded.http.webhook_secret_file) == (None, None, None)
+
+
+def test_every_secret_may_be_left_out() -> None:
+    """A file that holds nothing stands for it, also for the docker command's own, which has no variable of ours."""
+    given = [each if isinstance(each, dict) else {"source": each} for each in service()["secrets"]]
+    declared = yaml.safe_load(COMPOSE)["secrets"]
+    assert {each["source"] for each in given} == set(declared)
+    assert all(re.fullmatch(r"\$\{[A-Z_]+_FILE:-/dev/null\}", each["file"]) for each in declared.values())
+    places = {each["source"]: each["target"] for each in given if "target" in each}
+    folder = re.search(r"DOCKER_CONFIG=(\S+)", DOCKERFILE)
+    assert folder is not None
+    assert places == {"docker-config": f"{folder[1]}/config.json"}
+
+
+FILES = pytest.mark.parametrize("name", ["compose.controller.yml", "compose.controller.socket-proxy.yml"])
+
+
+@FILES
+def test_no_folder_is_made_in_the_place_of_the_engine_s_socket(name: str) -> None:
+    """Where the engine's own path is another one, or it is started later."""
+    services = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["services"].values()
+    sockets = [each for one in services for each in one["volumes"] if "DOCKER_SOCKET" in str(each)]
+    assert [each["bind"] for each in sockets] == [{"create_host_path": False}]
+
+
+@FILES
+def test_options_of_a_log_name_its_driver(name: str) -> None:
+    """The engine's own may be another one, such as journald, which refuses a container with these."""
+    services = yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))["services"]
+    told = [each["logging"]["driver"] for each in services.values() if "logging" in each]
+    assert told == ["json-file"]
 
 
 def test_every_variable_has_a_default_or_says_what_to_set() -> None:

@@ -41,7 +41,8 @@ def _configured(options: dict[str, Any]) -> settings.Settings:
     """Of the target that was chosen, else what all targets share."""
     if options["target"]:
         return shared.only(options)
-    return targets.shared(options.get("config"), shared.flags(options))
+    with shared.told_by_flag(options):
+        return targets.shared(options.get("config"), shared.flags(options))
 
 
 def _require_fitting(options: dict[str, Any]) -> None:

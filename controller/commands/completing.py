@@ -73,21 +73,27 @@ def _places(ctx: click.Context, document: dict[str, Any]) -> Iterator[_Place]:
     """Where the target is, or each of several, by flags, variables and file."""
     several, chosen = document.get("targets") or {}, ctx.params.get("target") or ()
     folder = ctx.params["config"].parent if ctx.params.get("config") else Path()
-    common = {key: _given(ctx, key) for key in ("config_dir", "state_dir")}
+    common_dir = _flag(ctx, "config_dir") or _variable("CONTROLLER_CONFIG_DIR", "CONFIG_DIR")
+    own_state, common_state = _flag(ctx, "state_dir"), _variable("CONTROLLER_STATE_DIR")
     for name, section in several.items() or [("", {})]:
         if chosen and name not in chosen:
             continue
-        config_dir = common["config_dir"] or section.get("config_dir") or document.get("config_dir")
-        state_dir = common["state_dir"] or section.get("state_dir")
-        if state_dir is None and document.get("state_dir"):
-            state_dir = Path(document["state_dir"]) / name
+        config_dir = common_dir or section.get("config_dir") or document.get("config_dir")
+        state_dir = own_state or (section.get("state_dir") if not common_state else None)
+        if state_dir is None and (common_state or document.get("state_dir")):
+            state_dir = Path(common_state or document["state_dir"]) / name
         if config_dir:
             place = folder / config_dir
             yield place, folder / state_dir if state_dir else place / ".controller"
 
 
-def _given(ctx: click.Context, key: str) -> str | None:
-    """A flag, which counts first, or a variable; both begin where the command runs."""
-    variables = (f"CONTROLLER_{key.upper()}", *(("CONFIG_DIR",) if key == "config_dir" else ()))
-    found = ctx.params.get(key) or next((os.environ[name] for name in variables if os.environ.get(name)), None)
+def _flag(ctx: click.Context, key: str) -> str | None:
+    """It counts first, and begins where the command runs."""
+    found = ctx.params.get(key)
+    return os.path.abspath(found) if found else None
+
+
+def _variable(*names: str) -> str | None:
+    """It counts before the file, and begins where the command runs too."""
+    found = next((os.environ[name] for name in names if os.environ.get(name)), None)
     return os.path.abspath(found) if found else None

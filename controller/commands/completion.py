@@ -21,5 +21,8 @@ def command(ctx: click.Context, /, shell: str) -> int:
     made: Any = shell_completion.get_completion_class(shell)
     completes = made(ctx.find_root().command, {}, _PROGRAM, f"_{_PROGRAM.upper()}_COMPLETE")
     # As the base class does it: that of bash would start a bash of its own to ask for its version.
-    click.echo(shell_completion.ShellComplete.source(completes))
+    script = shell_completion.ShellComplete.source(completes)
+    if shell == "fish":  # a help text may have commas of its own
+        script = script.replace('string split ","', 'string split -m 1 ","')
+    click.echo(script)
     return errors.OK

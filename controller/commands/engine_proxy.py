@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def command(interruption: Any, /, **options: Any) -> int:
     403."""
     del interruption
     listen, engine = options["listen"], options["engine"]
+    if os.path.realpath(listen) == os.path.realpath(engine):
+        raise click.UsageError("--listen and --engine are one socket: the proxy needs one of its own")
     with _listening(listen) as listening, contextlib.suppress(errors.Interrupted):
         engine_proxy.EngineProxy(
             listening,
@@ -37,10 +40,13 @@ def command(interruption: Any, /, **options: Any) -> int:
 
 @contextlib.contextmanager
 def _listening(path: Path) -> Iterator[socket.socket]:
-    """A socket that only this user can use. One that an earlier proxy left is replaced."""
+    """A socket that only this user can use. One that an earlier proxy left is replaced, and nothing else that may be
+    there: a typing error must not take an engine's socket away."""
     with socket.socket(socket.AF_UNIX) as listening:
         before = os.umask(0o177)
         try:
+            if os.path.lexists(path) and not _is_left_over(path):
+                raise errors.ControllerError("ListenFailed", f"{path}: it is no socket that a proxy left behind")
             path.unlink(missing_ok=True)
             listening.bind(str(path))
             listening.listen(128)
@@ -50,6 +56,18 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         finally:
             os.umask(before)
         yield listening
+
+
+def _is_left_over(path: Path) -> bool:
+    """Whether a socket is there at which nobody listens any more."""
+    if not stat.S_ISSOCK(path.lstat().st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX) as asked:
+        try:
+            asked.connect(str(path))
+        except ConnectionRefusedError:
+            return True
+    return False
 
 
 def _mounts(proxy: engine_proxy.EngineProxy, named: Collection[str], below: str | None) -> Collection[str]:

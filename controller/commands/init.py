@@ -36,6 +36,9 @@ def command(interruption: Any, /, place: str, force: bool, yes: bool, **given: A
     """Write a controller.yml with every key: what is set, and all others as comments with their defaults. What is not
     given as a flag is asked for on a terminal. An existing file stays, unless --force is given."""
     del interruption
+    for name, value in {"output": place, **given}.items():
+        if value == "" or (isinstance(value, tuple) and "" in value):  # a variable of a shell that was not set
+            raise click.UsageError(f"--{name.replace('_', '-')} must not be empty")
     target = None if place == "-" else Path(place)
     if target is not None and target.exists() and not force:
         raise click.UsageError(f"{output.clean(place)} exists: --force replaces it, --output names another file")

@@ -1,7 +1,9 @@
 """Options that several commands share, and the step from them to settings and a target."""
 
+import contextlib
+import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +12,7 @@ import click
 from controller import errors, output
 from controller.commands import completing
 from controller.outputs import choice
-from core import digest
+from core import digest, problems
 
 if TYPE_CHECKING:
     from controller import settings, target
@@ -92,25 +94,13 @@ _LOOP = (
     click.option("--interval", metavar="TIME", help="Between two looks at everything.  [30s]"),
     click.option("--listen", metavar="ADDRESS", help="Serve health, metrics and webhooks at HOST:PORT or :PORT."),
 )
-_OF_SEVERAL = "Of several in controller.yml"
-_TARGETS = (
-    click.option(
-        "--target",
-        multiple=True,
-        metavar="NAME",
-        shell_complete=completing.targets,
-        help=f"{_OF_SEVERAL}, this one; may be repeated.  [all]",
-    ),
-)
-_ONE_TARGET = (
-    click.option(
-        "--target",
-        multiple=True,
-        metavar="NAME",
-        shell_complete=completing.targets,
-        help=f"{_OF_SEVERAL}, this one.",
-    ),
-)
+
+
+def _target(more: str) -> tuple[Callable[[Function], Function]]:
+    text = f"Of several in controller.yml, this one{more}"
+    return (click.option("--target", multiple=True, metavar="NAME", shell_complete=completing.targets, help=text),)
+
+
 _WAIT = (click.option("--wait", metavar="TIME", help="Wait this long for another controller, e.g. 30s."),)
 
 
@@ -129,8 +119,8 @@ of_output = _all(_OUTPUT)
 of_step_output = _all(_STEP_OUTPUT)
 of_wait = _all(_WAIT)
 of_loop = _all(_LOOP)
-of_targets = _all(_TARGETS)
-of_one_target = _all(_ONE_TARGET)
+of_targets = _all(_target("; may be repeated.  [all]"))
+of_one_target = _all(_target("."))
 
 
 def printer(options: dict[str, Any]) -> output.Printer:
@@ -144,25 +134,53 @@ def printer(options: dict[str, Any]) -> output.Printer:
     )
 
 
+_SETTING_OF = {
+    "config_dir": ("config_dir",),
+    "state_dir": ("state_dir",),
+    "source": ("source", "directory", "path"),
+    "git": ("source", "git", "url"),
+    "ref": ("source", "git", "ref"),
+    "manifest": ("manifest", "path"),
+    "project": ("manifest", "project"),
+    "env": ("manifest", "env"),
+    "secret_env": ("secrets", "env_file"),
+    "strict": ("policy", "strict"),
+    "docker_context": ("docker", "context"),
+    "wait": ("lock_wait",),
+    "interval": ("interval",),
+    "listen": ("http", "listen"),
+}
+"""The setting that an option gives, by the option's name here."""
+
+
 def flags(options: dict[str, Any]) -> dict[tuple[str, ...], Any]:
     """The settings that were given as flags; absent ones are None and do not count."""
-    source = options.get("source")
-    return {
-        ("config_dir",): options.get("config_dir"),
-        ("state_dir",): options.get("state_dir"),
-        ("source", "directory", "path"): source,
-        ("manifest", "path"): options.get("manifest"),
-        ("manifest", "project"): options.get("project"),
-        ("manifest", "env"): options.get("env"),
-        ("secrets", "env_file"): options.get("secret_env"),
-        ("policy", "strict"): options.get("strict"),
-        ("docker", "context"): options.get("docker_context"),
-        ("lock_wait",): options.get("wait"),
-        ("interval",): options.get("interval"),
-        ("http", "listen"): options.get("listen"),
-        ("source", "git", "url"): options.get("git"),
-        ("source", "git", "ref"): options.get("ref"),
-    }
+    return {path: options.get(name) for name, path in _SETTING_OF.items()}
+
+
+@contextlib.contextmanager
+def told_by_flag(options: dict[str, Any]) -> Iterator[None]:
+    """What is wrong with the value of a flag is told by the name of the flag, and not by that of its setting; where
+    nothing else is wrong, it is wrong usage. Raises `click.UsageError`, or the `ControllerError`."""
+    given = {problems.format_path(path): name for name, path in _SETTING_OF.items() if options.get(name) is not None}
+    try:
+        yield
+    except errors.ControllerError as error:
+        told = tuple(_of_flag(one, given.get(one.key, "")) for one in error.problems)
+        if told and all(one.file == _FLAGS for one in told):
+            raise click.UsageError("; ".join(f"{one.key}: {one.message}" for one in told)) from None
+        error.problems = told
+        raise
+
+
+_FLAGS = "command line"
+"""In the place of a file."""
+
+
+def _of_flag(found: problems.Problem, name: str) -> problems.Problem:
+    if found.file != "settings" or not name:
+        return found
+    return dataclasses.replace(found, file=_FLAGS, key=f"--{name.removeprefix('docker_').replace('_', '-')}")
 
 
 def chosen(options: dict[str, Any]) -> "tuple[settings.Settings, ...]":
@@ -170,7 +188,8 @@ def chosen(options: dict[str, Any]) -> "tuple[settings.Settings, ...]":
     somebody is only for those that were named. Raises `ControllerError`."""
     from controller import targets
 
-    found = targets.load(options.get("config"), flags(options), options["target"])
+    with told_by_flag(options):
+        found = targets.load(options.get("config"), flags(options), options["target"])
     if options.get("take_over") and len(found) > 1 and not options["target"]:
         names = ", ".join(one.name for one in found)
         raise errors.ControllerError("Usage", f"--take-over is for targets that are named: give --target, of {names}")
@@ -182,7 +201,8 @@ def only(options: dict[str, Any], given: dict[tuple[str, ...], Any] | None = Non
     place of those of `flags`. Raises `click.UsageError` when there are several, or `ControllerError`."""
     from controller import targets
 
-    found = targets.load(options.get("config"), flags(options) if given is None else given, options["target"])
+    with told_by_flag(options):
+        found = targets.load(options.get("config"), flags(options) if given is None else given, options["target"])
     if len(found) > 1:
         names = ", ".join(one.name for one in found)
         raise click.UsageError(f"This is about one target: choose it with --target, one of {names}.")

@@ -3,16 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from controller import compose_stack, errors, output, settings
 from controller.commands import options as shared
+from controller.commands import steps
 from core import compatibility, digest, stack, stack_reading
-
-if TYPE_CHECKING:
-    from manifests import checkout
 
 
 @click.command(short_help="Show the running stack, and whether it can take the artifact.")
@@ -31,14 +29,24 @@ def command(interruption: Any, /, project: str | None, **options: Any) -> int:
     requires, and end with 76 when it cannot be applied. Changes nothing."""
     del interruption
     loaded = shared.only(options, {**shared.flags(options), ("stack", "project"): project})
-    artifact = _artifact(loaded)
+    printer = shared.printer(options)
+    artifact, unread = None, None
+    try:
+        with steps.shown(printer):
+            artifact = _artifact(loaded)
+    except errors.ControllerError as error:
+        if loaded.stack.project is None or printer.as_json:
+            raise
+        unread = error  # what runs can be shown all the same
     if artifact is None and loaded.stack.project is None:
         raise click.UsageError("Missing option '--project' (or stack.project in controller.yml, or a source).")
     of_manifest = "" if artifact is None else artifact.project
     seen = compose_stack.ComposeStack(loaded, Path()).probe(of_manifest, needed=True)
     found = _Looked(seen, None if artifact is None else artifact.runtime_stack, strict=loaded.policy.strict)
-    printer = shared.printer(options)
+    printer.diagnostics(f"note: {note}" for note in (() if artifact is None else artifact.notes))
     printer.result("probe", _payload(found), _lines(found))
+    if unread is not None:
+        raise unread
     blocking = [finding.message for finding in found.findings if finding.blocks]
     if not blocking:
         return errors.OK
@@ -63,10 +71,31 @@ class _Looked:
         return None if self.required is None else compatibility.verdict(self.findings)
 
 
-def _artifact(loaded: settings.Settings) -> "checkout.Checkout | None":
-    """The artifact of the source, read as a pass reads it; None without a source."""
-    if loaded.source.directory is None:
+@dataclass(frozen=True, slots=True)
+class _Artifact:
+    """What the artifact says of the stack; `notes` are about the sources."""
+
+    project: str
+    runtime_stack: compatibility.Requirement | None
+    notes: tuple[str, ...] = ()
+
+
+def _artifact(loaded: settings.Settings) -> _Artifact | None:
+    """The artifact of the source, read as a pass reads it; None without a source. A repository, or the first of several
+    sources that answers, is read aside."""
+    kinds = [one.kind for one in loaded.source.each]
+    if not kinds:
         return None
+    if kinds == ["directory"]:
+        return _of_folder(loaded)
+    from controller import aside
+
+    with aside.opened(loaded) as opened:
+        fetched = opened.fetch()
+    return _Artifact(fetched.project, fetched.requirement, fetched.notes)
+
+
+def _of_folder(loaded: settings.Settings) -> _Artifact:
     from controller import clock, translate
     from controller.sources import directory
     from manifests import checkout, fingerprint
@@ -77,7 +106,7 @@ def _artifact(loaded: settings.Settings) -> "checkout.Checkout | None":
             located, fingerprint.MemoryStore(), now_ns=clock.Clock().now_ns, rules=directory.rules(loaded)
         )
     directory.require_asked(found, loaded.manifest)
-    return found
+    return _Artifact(found.project, found.runtime_stack)
 
 
 def _payload(found: _Looked) -> dict[str, Any]:

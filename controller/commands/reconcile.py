@@ -1,5 +1,6 @@
 """`controller reconcile`: stay and keep converged, or one pass with `--once`."""
 
+import contextlib
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -47,8 +48,14 @@ def command(interruption: Any, /, once: bool, plan: Path | None, detailed_exitco
         answer.of_report(ended, subject=opened.name, root=opened.source_root)
         return errors.DIFFERENCES if detailed_exitcode and ended.changed and not ended.failed else ended.exit_code
 
-    manner = several.Manner(together=True, waits=True, answer=answer)
+    manner = several.Manner(together=True, waits=True, answer=answer, refused=_refused)
     return answer.told(several.run(options, "report", work, manner, cuts=interruption))
+
+
+def _refused(configured: settings.Settings, error: errors.ControllerError) -> None:
+    """`status` tells it too, as of a controller that stays."""
+    with contextlib.suppress(errors.ControllerError), target.Target(configured) as opened:
+        reconciler.not_run(opened, error)
 
 
 def _refuse_of_once(plan: Path | None, detailed_exitcode: bool, options: dict[str, Any]) -> None:

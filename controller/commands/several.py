@@ -28,12 +28,13 @@ Row = dict[str, Any]
 class Manner:
     """How several are worked on and told of. `table` makes lines of all results, in the place of those of each. With
     `together` they are worked on side by side, and with `waits` each begins when all that it is after have ended well.
-    `answer` hears of errors that end the part of one of several."""
+    `answer` hears of errors that end the part of one of several, and `refused` of one that is not begun."""
 
     table: Callable[[Sequence[Row]], Iterable[str]] | None = None
     together: bool = False
     waits: bool = False
     answer: "answering.Answer | None" = None
+    refused: "Callable[[settings.Settings, errors.ControllerError], object]" = lambda one, error: None
 
 
 def run(
@@ -44,7 +45,7 @@ def run(
     chosen, printer = shared.chosen(options), shared.printer(options)
     if len(chosen) == 1:
         return work(chosen[0], printer, cuts)
-    parts = [Part(one, work, _of(one, printer, manner)) for one in chosen]
+    parts = [Part(one, work, _of(one, printer, manner), manner) for one in chosen]
     if manner.together:
         from controller.commands import together
 
@@ -66,7 +67,7 @@ def run(
 class Part:
     """That of one target in the command: whatever goes wrong in it ends nothing else."""
 
-    def __init__(self, configured: "settings.Settings", work: Work, printer: "_OfTarget") -> None:
+    def __init__(self, configured: "settings.Settings", work: Work, printer: "_OfTarget", manner: Manner) -> None:
         self.name = configured.name
         self.after = configured.after
         self.code = errors.BUG
@@ -74,6 +75,7 @@ class Part:
         self._configured = configured
         self._work = work
         self._printer = printer
+        self._manner = manner
 
     @property
     def good(self) -> bool:
@@ -100,6 +102,11 @@ class Part:
         """It ends with this error."""
         self._printer.show(error)
         self.code = error.meaning.exit_code
+
+    def refuse(self, error: errors.ControllerError) -> None:
+        """It is not begun, because of others."""
+        self.fail(error)
+        self._manner.refused(self._configured, error)
 
     def tell(self) -> None:
         """Print what it had to say, whole."""

@@ -54,13 +54,17 @@ def _table(rows: Sequence[several.Row]) -> Iterator[str]:
 def _cells(name: str, shown: dict[str, Any]) -> tuple[str, ...]:
     if "failed" in shown:
         return name, "Unknown", shown["reason"], "-", "-", ""
-    ready = next((one for one in shown["conditions"] if one["type"] == "Ready"), {"status": "-", "reason": "-"})
+    conditions = {one["type"]: one for one in shown["conditions"]}
+    ready = conditions.get("Ready", {"status": "-", "reason": "-"})
+    source = conditions.get("SourceReady", {"status": "-", "reason": "-"})
     revision = digest.short(shown["applied_revision"]) if shown["applied_revision"] else "-"
     generation = "-" if shown["generation"] is None else str(shown["generation"])
     marks = (
         ("kept by another owner", shown["owner"] and not shown["owner"]["ours"]),
         ("suspended", shown["suspension"]),
         ("held", shown["holds"]),
+        (f"source: {source['reason']}", source["status"] == "False" and source["reason"] != ready["reason"]),
+        ("another source stands in", source["reason"] == "StandIn"),
         ("differs from the record", shown["applied_revision"] and not shown["config_dir_as_recorded"]),
     )
     return (

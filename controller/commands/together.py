@@ -102,7 +102,7 @@ class _Thread:
             self._await_those_before()
             failed = [one.name for one in self._before if not one.good]
             if failed:
-                self.part.fail(_after(failed))
+                self.part.refuse(_after(failed))
             else:
                 self.part.run(self.cuts)
         except errors.Interrupted:

@@ -12,6 +12,7 @@ import select
 import signal
 import sys
 import textwrap
+import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -45,10 +46,13 @@ def until_the_end(show: Callable[[], int], every_s: float, *, as_json: bool) -> 
     """Call `show` until Ctrl-C or until nobody reads any more, both of which end it with 0: it has no other end. What
     fails at once is an error; what fails later is shown, and may pass."""
     last: tuple[str, os.terminal_size | None] | None = None
+    stopped: list[int] = []
     try:
+        signal.signal(signal.SIGCONT, lambda signum, _: stopped.append(signum))
         while True:
+            again, stopped[:] = bool(stopped), []
             seen = _shown(show, first=last is None), _screen(as_json=as_json)
-            if seen != last:
+            if seen != last or (again and seen[1] is not None):  # the shell has printed there since Ctrl-Z
                 _draw(*seen, every_s, apart=last is not None and not as_json)
             last = seen
             if not _waited(every_s):
@@ -63,16 +67,16 @@ def until_the_end(show: Callable[[], int], every_s: float, *, as_json: bool) -> 
 
 
 def _shown(show: Callable[[], int], *, first: bool) -> str:
-    """What it prints, its complaints among them."""
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    """What it prints; below that its complaints, which must not push a table out of a small screen."""
+    printed, complaints = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complaints):
         try:
             show()
         except errors.ControllerError as error:
             if first:
                 raise
             output.Printer().failure(output.failure_lines(error.reason, error.message, error.problems))
-    return printed.getvalue()
+    return printed.getvalue() + complaints.getvalue()
 
 
 def _screen(*, as_json: bool) -> os.terminal_size | None:
@@ -96,12 +100,19 @@ def _draw(text: str, screen: os.terminal_size | None, every_s: float, *, apart: 
     sys.stdout.flush()
 
 
+_FILLER = "\0"
+"""Stands behind a character that takes two cells; printed lines never hold one."""
+
+
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    """Lines that fit: what has no room goes on below, behind the column of the names."""
+    """Lines that fit: what has no room goes on below, behind the column of the names. Counted in cells: a line that the
+    terminal breaks by itself would push the others off the screen."""
     for line in text.splitlines():
-        yield from textwrap.wrap(
-            line, max(width, 1), subsequent_indent=" " * min(_NAMES, width // 4), break_on_hyphens=False
-        ) or [""]
+        cells = "".join(one + _FILLER if unicodedata.east_asian_width(one) in "WF" else one for one in line)
+        pieces = textwrap.wrap(
+            cells, max(width, 1), subsequent_indent=" " * min(_NAMES, width // 4), break_on_hyphens=False
+        )
+        yield from (piece.replace(_FILLER, "") for piece in pieces or [""])
 
 
 def _waited(every_s: float) -> bool:

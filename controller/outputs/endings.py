@@ -93,7 +93,7 @@ VALID = "Valid"
 _BY_THE_WAY = frozenset({"Foreign", "ForeignFile", "Orphaned", "NoStack", "NotProvisioned", "BasesNotAsked"})
 """Notices that describe the target rather than a fault: one annotation of each in every run would hide the others."""
 
-_NO_FILES = frozenset({"", "settings", "environment"})
+_NO_FILES = frozenset({"", "settings", "environment", "command line"})
 """What a problem names in the place of a file when it is about none."""
 
 

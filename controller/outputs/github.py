@@ -28,9 +28,10 @@ def annotations(run: endings.Run) -> Iterator[str]:
     """The workflow commands: errors first, at most `MOST_ANNOTATIONS`, then one line that counts the others."""
     found = [(finding, ending) for ending in run.endings for finding in ending.findings]
     found.sort(key=lambda one: _ORDER[one[0].level])
-    for finding, ending in found[:MOST_ANNOTATIONS]:
-        yield _annotation(finding, ending)
-    more = len(found) - MOST_ANNOTATIONS
+    # Targets of one source find the same at the same place: told once for each of them, it would hide everything else.
+    told = list(dict.fromkeys(_annotation(finding, ending) for finding, ending in found))
+    yield from told[:MOST_ANNOTATIONS]
+    more = len(told) - MOST_ANNOTATIONS
     if more > 0:
         yield _command("notice", {"title": run.command}, f"and {more} more")
 

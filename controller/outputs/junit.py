@@ -69,9 +69,9 @@ def _failure(case: ET.Element, reason: str, message: str, hint: str) -> None:
 
 def _lines(ending: endings.Ending) -> str:
     """What people would read of it."""
-    told = [ending.headline, *(f"note: {note}" for note in ending.notes)]
-    if ending.decision is not None:
-        told = [*plan_text.lines(ending.decision, everything=True), *told]
+    planned = list(plan_text.lines(ending.decision, everything=True)) if ending.decision is not None else []
+    headline = [ending.headline] if planned[-1:] != [ending.headline] else []  # of a comparison, its last line
+    told = [*planned, *headline, *(f"note: {note}" for note in ending.notes)]
     return "\n".join(_text(line) for line in told)
 
 

@@ -130,7 +130,8 @@ def _change(change: diff.Change, root: str) -> tuple[str, ...]:
     where = ""
     if origin is not None:
         line = f":{origin.line}" if origin.line else ""
-        where = escaped(f"{origin.entry} {places.of(origin.file, root)}{line}".rstrip())
+        was = "was " if change.operation is diff.Operation.REMOVE else ""
+        where = escaped(f"{was}{origin.entry} {places.of(origin.file, root)}{line}".rstrip())
     why = escaped(f"{change.cause}: {change.reason}")
     return code(change.operation), f"{kind} {code(name)}", why, escaped(change.effect), fields, where
 

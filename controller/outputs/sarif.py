@@ -21,6 +21,7 @@ def document(run: endings.Run) -> str:
     found = [(finding, ending) for ending in run.endings for finding in ending.findings]
     found += [(_verdict(ending), ending) for ending in run.endings if ending.failed and not _is_told(ending)]
     rules = list(dict.fromkeys(finding.reason for finding, _ in found))
+    results = [_result(finding, ending, rules) for finding, ending in found]
     body = {
         "$schema": _SCHEMA,
         "version": "2.1.0",
@@ -30,7 +31,7 @@ def document(run: endings.Run) -> str:
                 "invocations": [{"executionSuccessful": run.reason not in errors.MEANINGS, "exitCode": run.exit_code}],
                 "columnKind": "unicodeCodePoints",
                 "properties": {"command": run.command, "reason": run.reason, "changed": run.changed},
-                "results": [_result(finding, ending, rules) for finding, ending in found],
+                "results": list({json.dumps(one): one for one in results}.values()),  # once for targets of one source
             }
         ],
     }
@@ -88,7 +89,6 @@ def _physical(place: str, finding: endings.Finding) -> dict[str, Any]:
     artifact = {"uri": places.uri(place)}
     if not place.startswith("/"):
         artifact["uriBaseId"] = _ROOT
-    found: dict[str, Any] = {"artifactLocation": artifact}
-    if finding.line:
-        found["region"] = {"startLine": finding.line, "startColumn": max(finding.column, 1)}
-    return found
+    # Code scanning shows nothing that has no line: what is about a whole file, or about none, has the first.
+    region = {"startLine": finding.line, "startColumn": max(finding.column, 1)} if finding.line else {"startLine": 1}
+    return {"artifactLocation": artifact, "region": region}

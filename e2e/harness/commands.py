@@ -21,9 +21,10 @@ class Ended:
 
 @dataclass(frozen=True)
 class Controller:
-    """Runs the installed `controller` against one stack."""
+    """Runs the installed `controller` against one stack; `by` is what runs it, such as a tracer."""
 
     stack: stacks.Stack
+    by: tuple[str, ...] = ()
 
     @property
     def through(self) -> dict[str, str]:
@@ -48,7 +49,7 @@ class Controller:
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start one command and leave it running; the test ends or awaits it."""
         return subprocess.Popen(
-            [str(Path(sys.executable).parent / "controller"), *arguments],
+            [*self.by, str(Path(sys.executable).parent / "controller"), *arguments],
             env=self.environment(**(env or {})),
             cwd=self.stack.folder,
             stdin=subprocess.DEVNULL,

@@ -25,7 +25,7 @@ KEPT = 8
 PACKAGES = (
     *build_stack.PYTHON,
     *("python3-minimal", "python3.11-venv", "python3-pip-whl", "python3-setuptools-whl"),
-    *("dash", "coreutils", "util-linux", "findutils", "grep", "ca-certificates", "libc-bin"),
+    *("dash", "bash", "coreutils", "util-linux", "findutils", "grep", "ca-certificates", "libc-bin"),
     *("git", "openssh-client", "gpg", "tini"),
     # what those load
     *("libcurl3-gnutls", "libbrotli1", "libgmp10", "libnettle8", "libhogweed6", "libunistring2", "libidn2-0"),
@@ -33,6 +33,7 @@ PACKAGES = (
     *("libkrb5-3", "libgssapi-krb5-2", "libsasl2-2", "libldap-2.5-0", "libnghttp2-14", "libpsl5", "librtmp1"),
     *("libssh2-1", "libpcre2-8-0", "libzstd1", "libselinux1", "libacl1", "libattr1", "libmd0", "libbsd0", "libedit2"),
     *("libcbor0.8", "libudev1", "libfido2-1", "libgpg-error0", "libassuan0", "libgcrypt20", "libcap2", "libsmartcols1"),
+    "libtinfo6",
 )
 
 

@@ -77,7 +77,7 @@ def test_what_goes_says_where_it_came_from(shop: Shop) -> None:
     route = '  - path: "/orders/{id}/report"\n    method: "GET"\n    function: "orders-report"\n'
     shop.edit("orders", "routing.yml", route, "")
     (line,) = [line for line in shop.diff().out.splitlines() if line.startswith("- ")]
-    assert line.endswith("RemovedFromSource, destructive  [orders-2637b026 orders/config/routing.yml:5]")
+    assert line.endswith("RemovedFromSource, destructive  [was orders-2637b026 orders/config/routing.yml:5]")
     (change,) = shop.diff("--output", "json").json["changes"]
     place = {"entry": "orders-2637b026", "file": "orders/config/routing.yml", "line": 5, "overrides": []}
     assert change["provenance"] == place

@@ -67,9 +67,10 @@ def followed(tmp_path: Path, shop: Shop) -> Followed:
     return Followed(tmp_path, shop)
 
 
-def test_a_repository_is_asked_and_read_and_nothing_stays(followed: Followed, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clones", ["", "clones"], ids=["its own clone", "a clone of several"])
+def test_a_repository_is_asked_and_read_and_nothing_stays(followed: Followed, tmp_path: Path, clones: str) -> None:
     before = command.snapshot(tmp_path)
-    found = followed.doctor()
+    found = followed.doctor(**{"CONTROLLER_CLONES_DIR": str(tmp_path / clones)} if clones else {})
     (source,) = found["source"]
     assert source[0] == "ok"
     assert source[1].startswith("commit ")

@@ -72,6 +72,14 @@ def test_flags_say_everything(shop: command.Shop) -> None:
     assert loaded.config_dir.resolve() == shop.config
 
 
+@pytest.mark.parametrize("flag", ["--source", "--git", "--config-dir", "--compose-file", "--output"])
+def test_an_empty_flag_takes_nothing_that_was_found(shop: command.Shop, flag: str) -> None:
+    """It is a variable of a shell that was not set."""
+    ended = shop.run("init", "--yes", flag, "")
+    assert (ended.code, f"{flag} must not be empty" in ended.err) == (64, True), ended.text
+    assert not Path("controller.yml").exists()
+
+
 def test_every_key_is_there_with_what_it_does(shop: command.Shop) -> None:
     assert shop.run("init", "--yes").code == 0
     lines = Path("controller.yml").read_text().splitlines()

@@ -131,7 +131,7 @@ CASES = {
     "73 unreadable, and no record": Case("ConfigDirUnreadable", 73, unreadable, "functions.yml"),
     "76 strict": Case("StackIncompatible", 76, requires_a_stack, "nothing is observable", ("--strict",)),
     "77 secrets": Case("SecretsMissing", 77, wants_a_secret, "AUTH_PASS"),
-    "78 a bad value": Case("SettingsInvalid", 78, changed, "write a duration", ("--wait", "soon")),
+    "78 two sources": Case("SettingsInvalid", 78, changed, "not both", ("--git", "https://git.example/x.git")),
 }  # fmt: skip
 
 

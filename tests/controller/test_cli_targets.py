@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from controller import errors, reconciler
-from tests.fakes import command, jobs
+from tests.fakes import command, git_server, jobs, tools
 from tests.fakes.command import Ended, Shop
 
 NAMES = ("core", "edge", "web")
@@ -145,6 +145,14 @@ class TestReconcile:
         assert "edge: failed (AfterFailed): " in stacks.once().err
         shop.manifest.write_text(text)
         assert codes(stacks.once("--output", "json")) == {"core": 0, "edge": 0, "web": 0}
+        shop.manifest.write_text("a: [")
+        stacks.once()
+        assert stacks.run("status").out.splitlines()[2].split()[:3] == ["edge", "False", "AfterFailed"]
+        rows = stacks.run("history", "--target", "edge", "--output", "json").json["rows"]
+        assert [row["reason"] for row in rows] == ["AfterFailed", "FirstPublish"]
+        shop.manifest.write_text(text)
+        stacks.once()
+        assert stacks.run("status").out.splitlines()[2].split()[:2] == ["edge", "True"]
 
     def test_chosen_alone_it_waits_for_nobody(self, stacks: Stacks) -> None:
         stacks.shops["core"].manifest.write_text("a: [")
@@ -193,6 +201,20 @@ class TestReconcile:
         elsewhere = stacks.file.parent / "elsewhere"
         assert stacks.once("--config-dir", elsewhere, "--target", "web").code == 0
         assert (elsewhere / "functions.yml").exists()
+
+    def test_a_common_state_directory_is_made_for_them(self, stacks: Stacks) -> None:
+        """As that of one target is: its last part, and the folder of each in it. Two parts would be a typing error."""
+        folder = stacks.file.parent
+        stacks.write(state_dir="state")
+        assert [line for line in stacks.run("doctor", "--skip-images").out.splitlines() if "FAIL" in line] == []
+        assert stacks.once().code == 0
+        assert {place.name for place in (folder / "state").iterdir()} == set(NAMES)
+        assert (folder / "state").stat().st_mode & 0o077 == 0, "for nobody else, as the record in it"
+        stacks.write(state_dir="no/where")
+        ended = stacks.once("--output", "json")
+        assert set(codes(ended).values()) == {78, 69}
+        assert "core: failed (SettingsInvalid): state_dir no/where/core: " in ended.err.replace(f"{folder}/", "")
+        assert not (folder / "no").exists()
 
     def test_b8_a_take_over_is_only_for_those_that_are_named(self, stacks: Stacks) -> None:
         """One that was renamed is told the way out, which takes nothing from anybody else's target."""
@@ -314,6 +336,29 @@ class TestLooking:
         assert (ended.json["schema"], ended.json["exit_code"]) == ("artifact-controller/status-set/v1", 73)
         assert codes(ended) == {"core": 0, "edge": 0, "web": 73}
         assert ended.json["targets"][0]["result"]["applied_revision"].startswith("sha256:")
+
+    def test_status_tells_of_each_how_its_sources_are(self, stacks: Stacks) -> None:
+        """The last good checkout keeps a target converged for days: whoever lists them has to see that."""
+        tools.require("git")
+        folder = stacks.file.parent
+        author = git_server.Author(folder / "work", folder / "shop.git")
+        shutil.copytree(stacks.shops["core"].source, folder / "work", dirs_exist_ok=True)
+        author.commit("one")
+        author.push()
+        copy = {"directory": {"path": str(stacks.shops["web"].source)}}
+        stacks.write(state_dir="state", source=[{"git": {"url": f"file://{author.bare}"}}, copy])
+        document = yaml.safe_load(stacks.file.read_text())
+        for name in ("core", "web"):
+            del document["targets"][name]["source"]
+        document["targets"]["core"]["source"] = document["source"][:1]
+        stacks.file.write_text(yaml.safe_dump(document))
+        assert stacks.once().code == 0
+        author.bare.rename(folder / "away")
+        assert codes(stacks.once("--output", "json")) == {"core": 69, "edge": 69, "web": 0}
+        marks = {
+            line.split()[0]: line.rpartition("  ")[2].strip() for line in stacks.run("status").out.splitlines()[1:]
+        }
+        assert (marks["core"], marks["web"]) == ("source: SourceUnavailable", "another source stands in")
 
     def test_diff_of_all(self, stacks: Stacks) -> None:
         stacks.once("--target", "core")

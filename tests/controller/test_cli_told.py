@@ -151,6 +151,20 @@ def test_doctor_reads_the_source_as_a_pass_does(shop: Shop) -> None:
     assert doctor(shop, "--config", str(settings))["source"][0] == "ok"
 
 
+def test_doctor_tells_of_a_folder_that_nobody_can_make(shop: Shop) -> None:
+    """CONFIG_DIR and the state directory are made by the first pass; here it would be refused (73, 1)."""
+    closed = shop.folder / "closed"
+    closed.mkdir()
+    with command.mounted(closed, "size=1m,ro"):
+        target = ("--source", shop.source, "--config-dir", closed / "config", "--state-dir", closed / "state")
+        ended = shop.run("doctor", *target)
+        assert ended.code == 1
+        for name, place in (("CONFIG_DIR", "config"), ("record", "state")):
+            wrong = f"FAIL {name}: {closed / place} does not exist, and {closed} is not writable"
+            assert wrong in ended.out.splitlines(), ended.out
+        assert shop.run("reconcile", "--once", *target).code == 73
+
+
 @pytest.mark.parametrize("place", ["nowhere/state", "file"])
 def test_doctor_tells_of_a_state_directory_that_cannot_be(shop: Shop, place: str) -> None:
     shop.published()

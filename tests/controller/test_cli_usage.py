@@ -1,6 +1,7 @@
 """What is said to somebody who types it wrong, and the little that works without a target."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,11 @@ WRONG = {
         ("suspend", "--reason", "x", "--for", "99999999999d"),
         "--for: must be at most 366d",
     ),
+    "no time that it waits": (("reconcile", "--once", "--wait", "long"), "--wait: write a duration like 30s, 5m or 2h"),
+    "a time between looks": (("reconcile", "--interval", "5x"), "--interval: write a duration like 30s, 5m or 2h"),
+    "nowhere to listen": (("reconcile", "--listen", "here"), "--listen: write HOST:PORT"),
+    "a name of no context": (("diff", "--source", "", "--against", "x"), "--source"),
+    "a shell that is none": (("completion",), "Choose from: bash, zsh, fish"),
     "a revision that is too short": (("diff", "--allow-shrink", "sha256:12345"), "at least its first 6 hex digits"),
     "no revision": (("deploy", "--artifact", "x", "--out", "x", "--allow-shrink", ""), "--allow-shrink"),
     "no reason": (("suspend",), "--reason"),
@@ -193,9 +199,12 @@ def test_verbose_prints_every_change(tmp_path: Path) -> None:
     shop.document("catalog", "functions.yml").write_text(f"functions:\n{functions}")
     shop.document("catalog", "routing.yml").write_text("routes: []\n")
     short = shop.diff().out
-    assert "more (-v shows all)" in short
+    assert re.search(r"… and \d+ more, \+\d+ \(-v shows all\)", short)
     assert "f59" not in short
     assert "+ function f59 " in shop.diff("-v").out
+    shop.published()
+    shop.document("catalog", "functions.yml").write_text("functions: {}\n")
+    assert "… and 20 more, -20 (-v shows all)" in shop.diff().out, "what goes is counted where it is not shown"
 
 
 def test_the_schemas_are_printed() -> None:

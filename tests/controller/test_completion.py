@@ -80,6 +80,18 @@ def test_functions_of_the_live_set(shop: Shop) -> None:
     assert offered(shop, "trace", *given, "--target", "two", "") == []
 
 
+def test_functions_where_several_targets_have_one_state_directory(shop: Shop) -> None:
+    """The folder of each in it, by its name, whether the file or a variable says where it is."""
+    targets = {"one": {"config_dir": "config", "source": {"directory": {"path": str(shop.source)}}}}
+    file = shop.folder / "controller.yml"
+    given = ("--config", file)
+    for document, variables in (({"state_dir": "state"}, {}), ({}, {"CONTROLLER_STATE_DIR": str(shop.folder / "s")})):
+        file.write_text(json.dumps({**document, "targets": targets}), encoding="utf-8")
+        assert command.run("reconcile", "--once", *given, "--take-over", environment=variables).code == 0
+        shutil.rmtree(shop.config / ".controller", ignore_errors=True)
+        assert offered(shop, "trace", *given, "cat", **variables) == ["catalog-list"]
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff", b"targets: [", b"targets: 7", b"- a"])
 def test_what_cannot_be_read_offers_nothing_and_says_nothing(shop: Shop, content: bytes) -> None:
     (shop.folder / "controller.yml").write_bytes(content)
@@ -103,6 +115,20 @@ def test_every_shell_takes_its_script(shop: Shop, shell: str) -> None:
     tools.require(shell)
     checked = subprocess.run([shell, "-n"], input=ended.out, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_fish_shows_the_whole_of_a_help_text(shop: Shop) -> None:
+    fish = shutil.which("fish") or tools.absent("there is no fish")
+    ended = subprocess.run(
+        [fish, "--no-config", "-c", 'controller completion fish | source; complete -C "controller resu"'],
+        env=command.child_environment({"PATH": f"{shop.folder / 'bin'}:{os.environ['PATH']}"}),
+        cwd=shop.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.stdout == "resume\tLift a suspension, or the holds of a rollback.\n"
 
 
 def test_completing_names_loads_no_settings() -> None:

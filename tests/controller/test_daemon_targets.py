@@ -193,6 +193,40 @@ def test_one_that_is_after_a_failure_is_not_run_and_woken_when_that_is_over(tmp_
         assert daemon.end() == 0
 
 
+def test_c2_one_that_is_not_run_shows_it_until_it_is(tmp_path: Path) -> None:
+    """C2: its record says so like after any failure, and nothing else of it changes. Of somebody else's CONFIG_DIR it
+    writes nothing."""
+    stacks = several.Stacks(tmp_path, "back", "front", "robbed", retry={"first": "1h", "longest": "1h"})
+    for name in ("front", "robbed"):
+        stacks.set(name, after=["back"], state_dir=str(tmp_path / f"{name}-state"))
+    stacks.write()
+    assert command.run("reconcile", "--once", "--config", stacks.file).code == 0
+    thief = ("--source", stacks["back"].source, "--config-dir", stacks["robbed"].config, "--take-over")
+    assert command.run("reconcile", "--once", *thief, "--state-dir", tmp_path / "robbed-state").code == 0
+    before = command.snapshot(tmp_path / "robbed-state"), stacks["front"].documents()
+    edit(stacks["back"], OLD, "timeout: [")
+
+    def conditions() -> dict[str, tuple[str, str]]:
+        shown = command.run("status", "--config", stacks.file, "--target", "front", "--output", "json").json
+        return {one["type"]: (one["status"], one["reason"]) for one in shown["conditions"]}
+
+    with daemons.running("--config", stacks.file) as daemon:
+        for name in ("front", "robbed"):
+            daemon.await_line(of(name, "AfterFailed"))
+        told = conditions()
+        assert told["Ready"] == ("False", "AfterFailed")
+        assert told["SourceReady"] == ("True", "Read"), "it was not looked at"
+        (row, *_) = command.run("history", "--config", stacks.file, "--target", "front", "--output", "json").json[
+            "rows"
+        ]
+        assert (row["reason"], row["message"]) == ("AfterFailed", "not converged: the last pass of back failed")
+        assert (command.snapshot(tmp_path / "robbed-state"), stacks["front"].documents()) == before
+        edit(stacks["back"], "timeout: [", OLD)
+        daemon.await_line(lambda line: of("front")(line) and not line["failed"])
+        assert conditions()["Ready"][0] == "True"
+        assert daemon.end() == 0
+
+
 def test_one_that_waits_for_another_ends_at_once(tmp_path: Path) -> None:
     stacks = several.Stacks(tmp_path, "front", "back")
     stacks.set("front", after=["back"])

@@ -227,6 +227,27 @@ def test_a_socket_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     assert (ended.code, "no socket can be made there" in ended.err) == (1, True)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "an engine"])
+def test_what_no_proxy_left_there_is_never_replaced(tmp_path: Path, kind: str) -> None:
+    """Least of all the socket of an engine, whose path was typed into the wrong place."""
+    path = tmp_path / "p"
+    with socket.socket(socket.AF_UNIX) as listening:
+        if kind == "an engine":
+            listening.bind(str(path))
+            listening.listen()
+        elif kind == "folder":
+            path.mkdir()
+        elif kind == "link":
+            path.symlink_to("elsewhere")
+        else:
+            path.write_text("somebody's", encoding="ascii")
+        before = path.lstat()
+        ended = command.run("engine-proxy", "--engine", tmp_path / "e", "--listen", path)
+        assert (ended.code, "ListenFailed" in ended.err) == (69, True), ended.err
+        assert command.run("engine-proxy", "--engine", path, "--listen", path).code == 64
+        assert path.lstat().st_ino == before.st_ino
+
+
 def test_a_socket_is_its_user_s_and_replaces_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     path = tmp_path / "p"

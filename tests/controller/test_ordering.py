@@ -145,6 +145,17 @@ def test_a_loop_is_told_why_its_pass_is_not_run(fails: bool) -> None:
     assert len(refused) == 5, "told again after growing waits"
 
 
+def test_a_bug_in_recording_it_keeps_nobody_from_being_told() -> None:
+    stage, order = loops.Stage(), ordering.Order()
+    order.enter("first", runs.Runs(), ()).ended(False)
+    stage.place = order.enter("second", stage.runs, ("first",))
+    stage.worker.refuse = lambda error: 1 // 0  # type: ignore[method-assign, assignment, return-value]  # a bug
+    stage.run(100)
+    told = [(turn.ended.report.reason, "ZeroDivisionError" in turn.traceback) for turn in stage.turns if turn.ended]
+    assert set(told) == {("AfterFailed", True)}
+    assert len(told) > 1, "it is no end of the loop"
+
+
 def test_a_delivery_to_one_that_is_not_run_is_not_forgotten() -> None:
     """Its reaction counts from the delivery, and what it told of is no miss."""
     stage, order = loops.Stage(), ordering.Order()

@@ -71,7 +71,8 @@ def checked_sarif(text: str) -> dict[str, Any]:
         uri = physical["artifactLocation"]["uri"]
         assert re.fullmatch(r"[A-Za-z0-9._~%/-]+|file:///[A-Za-z0-9._~%/-]*", uri), uri
         assert ("uriBaseId" in physical["artifactLocation"]) != uri.startswith("file:")
-        assert all(number >= 1 for number in physical.get("region", {}).values())
+        assert physical["region"].keys() >= {"startLine"}, "code scanning insists on it"
+        assert all(number >= 1 for number in physical["region"].values())
     return run
 
 
@@ -139,6 +140,17 @@ def test_results_have_a_rule_a_place_and_a_key(shop: Shop) -> None:
     assert run["tool"]["driver"]["rules"][0]["help"]["text"] == errors.MEANINGS["ArtifactInvalid"].hint
 
 
+def test_the_verdict_says_everything_once(shop: Shop) -> None:
+    """The plan with its summary, which is what a comparison says in a sentence."""
+    other = Shop(shop.folder / "b")
+    other.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
+    ended = shop.run("diff", "--source", other.source, "--against", shop.source, "--output", "junit")
+    (suite,) = suites(ended)
+    told = (suite.findtext("testcase/system-out") or "").splitlines()
+    assert told[-1] == "Plan: 0 to add, 1 to change, 0 to remove"
+    assert len(set(told)) == len(told) > 2
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_l7_a_busy_lock_is_told_apart(shop: Shop, form: str) -> None:
     """L7: 75 in the process, the reason in the document."""
@@ -191,6 +203,20 @@ def test_several_targets_are_told_each_under_its_name() -> None:
     )
     summary = markdown.summary(run, 10_000)
     assert summary.index("### reconcile core") < summary.index("### reconcile edge")
+
+
+def test_what_several_targets_find_at_one_place_is_told_once() -> None:
+    """Twelve targets of one source: else their one mistake would be all ten annotations, and twelve alerts."""
+    same = endings.Finding(endings.Level.ERROR, "ArtifactInvalid", "wrong", "f.yml", 3, 5, "k")
+    twelve = tuple(endings.Ending("ArtifactInvalid", "x", 65, subject=f"t{n}", findings=(same,)) for n in range(12))
+    other = endings.Ending("LockBusy", "busy", 75, subject="late", findings=(_error("LockBusy", "busy"),))
+    run = endings.Run("reconcile", 65, (*twelve, other))
+    assert [line.partition("::")[2] for line in github.annotations(run)] == [
+        "error file=f.yml,line=3,col=5,title=ArtifactInvalid::wrong",
+        "error title=LockBusy::late: busy",
+    ]
+    assert [one["ruleId"] for one in checked_sarif(sarif.document(run))["results"]] == ["ArtifactInvalid", "LockBusy"]
+    assert len(checked_junit(junit.document(run))) == 13, "a suite is a target's own"
 
 
 def test_a_path_outside_of_the_checkout_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,9 +43,11 @@ def use(shop: Shop, variables: dict[str, str], tmp_path: Path) -> Callable[..., 
     return run
 
 
-def test_the_action_validates_with_annotations(shop: Shop, use: Callable[..., pipelines.Ended]) -> None:
+def test_the_action_validates_with_annotations(shop: Shop, use: Callable[..., pipelines.Ended], tmp_path: Path) -> None:
     ended = use(command="validate", source="artifacts")
     assert (ended.code, ended.outputs["reason"], ended.outputs["exit-code"]) == (0, "Valid", "0")
+    written = (tmp_path / "runner" / "controller-output").read_text(encoding="utf-8").splitlines()
+    assert {line.partition("=")[0] for line in written} == set(ended.outputs), "docs/ci.md names them all"
     shop.edit("catalog", "functions.yml", "timeout: 10", 'timeout: "no"')
     ended = use(command="validate")
     assert (ended.code, ended.outputs["reason"], ended.outputs["changed"]) == (65, "ArtifactInvalid", "false")
@@ -101,7 +103,10 @@ def test_the_action_installs_itself_from_its_own_folder(shop: Shop, tmp_path: Pa
     }
     ended = pipelines.Runner(shop.folder, folder, variables).run(command="validate", source="artifacts")
     assert (ended.code, ended.outputs["reason"]) == (0, "Valid"), ended.text
-    assert (folder / "artifact-controller" / "bin" / "controller").exists()
+    (added,) = (folder / "path").read_text(encoding="utf-8").splitlines()
+    assert os.listdir(added) == ["controller"], "later steps keep their own python"
+    again = pipelines.Runner(shop.folder, folder, variables).run(command="validate", source="artifacts")
+    assert again.code == 0, again.text
 
 
 @pytest.mark.parametrize("words", ["exit 1", "exit 127"])
@@ -135,6 +140,19 @@ def test_gitlab_s_jobs_leave_a_report(shop: Shop, variables: dict[str, str]) -> 
     assert pipelines.gitlab_job("artifact-validate", shop.folder, given).code == 65
     (failure,) = ET.parse(report).getroot().iter("failure")  # noqa: S314 - it is ours
     assert "artifacts/catalog/config/functions.yml:7" in (failure.get("message") or "")
+
+
+@pytest.mark.parametrize("name", ["artifact-validate", "artifact-diff", "artifact-reconcile"])
+def test_gitlab_s_runner_is_told_the_code(tmp_path: Path, name: str) -> None:
+    """Which 2 and 75 of the template depend on. Of a command that just fails, bash tells 1 there (up to 5.2 at least)."""
+    tools.require("bash")
+    program = tmp_path / "bin" / "controller"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexit 75\n", encoding="ascii")
+    program.chmod(0o755)
+    variables = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    script = pipelines.gitlab_script(name, str(tmp_path), {})
+    assert subprocess.run(["bash"], input=script, text=True, env=variables, check=False).returncode == 75
 
 
 def test_gitlab_s_jobs_keep_the_report_of_a_job_that_failed() -> None:

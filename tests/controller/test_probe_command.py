@@ -1,5 +1,7 @@
 """`controller probe`: what it prints of a stack, the verdict beside an artifact, and how it ends."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from controller import docker, errors
 from controller.probes import stack as probe
-from tests.fakes import command
+from tests.fakes import command, git_server, tools
 from tests.fakes import engine as engines
 
 PLACE = "compose project shop on unix:///fake.sock"
@@ -79,6 +81,69 @@ def test_a_source_gives_the_project_and_a_verdict(engine: engines.Engine, shop: 
     ended = command.run("probe", "--source", shop.source)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.splitlines()[-2:] == ["required  mode docker, API 1.0, version v1", "verdict   match"]
+
+
+@pytest.mark.parametrize("first", ["away", "there", "a repository"])
+def test_of_several_sources_the_first_that_answers_is_read(
+    engine: engines.Engine, shop: command.Shop, tmp_path: Path, first: str
+) -> None:
+    """As a pass reads them; no clone and no record is made."""
+    start(engine, "gateway", "esb-gateway-docker:v1")
+    other = command.Shop(_made(tmp_path / "other"))
+    wanted = 'mode: docker\nruntime_stack: {api_version: "1.0", mode: docker, esb_version: v9}'
+    command.replace_text(other.manifest, "mode: docker", wanted)
+    source: dict[str, Any] = {"directory": {"path": str(other.source)}}
+    if first == "away":
+        other.source.rename(tmp_path / "elsewhere")
+    if first == "a repository":
+        tools.require("git")
+        author = git_server.Author(tmp_path / "work", tmp_path / "other.git")
+        shutil.copytree(other.source, tmp_path / "work" / "deploy")
+        author.commit("one")
+        author.push()
+        source = {"git": {"url": f"file://{author.bare}", "path": "deploy"}}
+    file = tmp_path / "controller.yml"
+    sources = [source, {"directory": {"path": str(shop.source)}}]
+    file.write_text(json.dumps({"source": sources, "config_dir": "config", "state_dir": "state"}), encoding="utf-8")
+    before = command.snapshot(tmp_path)
+    ended = command.run("probe", "--config", file)
+    version = "v1" if first == "away" else "v9"
+    assert f"required  mode docker, API 1.0, version {version}\n" in ended.out, ended.text
+    assert ("note: StandIn: source 2 of 2" in ended.err) is (first == "away")
+    assert command.snapshot(tmp_path) == before
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def test_a_repository_alone_needs_no_config_dir(engine: engines.Engine, shop: command.Shop, tmp_path: Path) -> None:
+    tools.require("git")
+    start(engine, "gateway", "esb-gateway-docker:v1")
+    author = git_server.Author(tmp_path / "work", tmp_path / "shop.git")
+    shutil.copytree(shop.source, tmp_path / "work" / "deploy")
+    author.commit("one")
+    author.push()
+    file = tmp_path / "controller.yml"
+    file.write_text(json.dumps({"source": {"git": {"url": f"file://{author.bare}", "path": "deploy"}}}))
+    assert command.run("probe", "--config", file).out.splitlines()[-1] == "verdict   match"
+    author.bare.rename(tmp_path / "away")
+    assert command.run("probe", "--config", file).code == 69
+
+
+def test_a_source_that_is_away_hides_no_stack(engine: engines.Engine, tmp_path: Path) -> None:
+    """People see what runs, and that there is no verdict; programs get one document, which says why."""
+    start(engine, "gateway", "esb-gateway-docker:v1")
+    given = ("--project", "shop", "--source", tmp_path / "nowhere")
+    ended = command.run("probe", *given)
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        69,
+        f"failed (SourceMissing): {tmp_path}/nowhere: no such file or directory",
+    )
+    assert "  gateway  running" in ended.out
+    ended = command.run("probe", *given, "--output", "json")
+    assert (ended.code, ended.json["reason"]) == (69, "SourceMissing")
 
 
 def test_an_artifact_that_requires_nothing_gets_no_verdict(engine: engines.Engine, tmp_path: Path) -> None:

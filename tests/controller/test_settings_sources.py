@@ -63,6 +63,38 @@ def test_a_variable_is_one_source_in_the_place_of_the_list(tmp_path: Path, monke
     assert found.directories == ()
 
 
+@pytest.mark.parametrize("name", ["USERNAME", "PASSWORD", "PASSWORD_FILE"])
+def test_credentials_alone_are_for_the_only_repository_of_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As compose.controller.yml gives them, whatever controller.yml says of sources."""
+    monkeypatch.setenv(f"CONTROLLER_SOURCE__GIT__{name}", "/given")
+    found = _load(tmp_path, LIST)
+    assert [one.kind for one in found.each] == ["git", "directory"]
+    assert str(found.gits[0].model_dump()[name.lower()]) in ("/given", "**********")
+    assert found.gits[0].url == "https://git.example/shop.git"
+    flag = _load(tmp_path, LIST, {("source", "git", "url"): "https://git.example/other.git"})
+    assert str(flag.gits[0].model_dump()[name.lower()]) in ("/given", "**********"), "as before there were lists"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "source: [{git: {url: 'https://a.example/x'}}, {git: {url: 'https://b.example/x'}}]\n",
+        "source: [{directory: {path: x}}, {directory: {path: y}}]\n",
+        "source: {directory: {path: x}}\n",
+        "name: shop\n",
+    ],
+)
+def test_credentials_that_are_for_nobody_are_told_as_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Which of two hosts a password is for is never guessed."""
+    monkeypatch.setenv("CONTROLLER_SOURCE__GIT__PASSWORD_FILE", "/given")
+    expected = "environment: CONTROLLER_SOURCE__GIT__PASSWORD_FILE: source.git.url is missing"
+    assert _refused(tmp_path, text) == [expected]
+
+
 def test_flags_and_variables_still_complete_a_single_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTROLLER_SOURCE__GIT__PATH", "deploy")
     text = "source: {git: {url: 'https://git.example/shop.git', ref: old}}\n"
@@ -102,6 +134,10 @@ def test_flags_and_variables_still_complete_a_single_source(tmp_path: Path, monk
         (
             "source:\n  - directory: {path: x}\n  - takes_over: true\n",
             ["controller.yml:1:1: source: source 2 of the list names neither a directory nor a git repository"],
+        ),
+        (
+            "source:\n  - directory: {path: x}\n  - directry: {path: y}\n",
+            ["controller.yml:3:5: source[1].directry: no such setting; did you mean directory?"],
         ),
         (
             "source: {directory: {path: x}, takes_over: true}\n",

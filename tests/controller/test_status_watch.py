@@ -56,10 +56,13 @@ class Watching:
 
 
 @contextmanager
-def watching(shop: Shop, *more: str, terminal: bool = False, **environment: str) -> Iterator[Watching]:
-    """`status --watch`, with a pipe or a terminal to print to."""
+def watching(
+    shop: Shop, *more: str, terminal: bool = False, file: Path | None = None, **environment: str
+) -> Iterator[Watching]:
+    """`status --watch` of the shop, or of the targets in a file, with a pipe or a terminal to print to."""
     reading, writing = pty.openpty() if terminal else os.pipe()
-    line = command.line("status", "--watch", "--interval", "100ms", "--config-dir", shop.config, *more)
+    about = ("--config-dir", shop.config) if file is None else ("--config", file)
+    line = command.line("status", "--watch", "--interval", "100ms", *about, *more)
     process = subprocess.Popen(
         line, stdout=writing, stderr=subprocess.PIPE, env=command.child_environment({"TERM": "xterm", **environment})
     )
@@ -97,7 +100,7 @@ def test_json_is_a_line_for_each_change(shop: Shop) -> None:
 
 @pytest.mark.parametrize("variables", [{}, {"NO_COLOR": "1"}])
 def test_a_terminal_is_drawn_anew_without_any_colour(shop: Shop, variables: dict[str, str]) -> None:
-    with watching(shop, terminal=True, **variables) as seen:
+    with watching(shop, file=None, terminal=True, **variables) as seen:
         seen.until("\x1b[J")
         shop.about("suspend", "--reason", "x")
         told = seen.until("\x1b[J")
@@ -119,6 +122,31 @@ def test_a_narrow_terminal_shows_every_word_and_a_new_size_is_drawn_anew(shop: S
         assert reason in " ".join(" ".join(lines).split())
         termios.tcsetwinsize(seen.terminal, (8, 50))
         assert "more lines" in seen.until("\x1b[J"), "nothing has changed but the size"
+        assert seen.ended(signal.SIGINT) == 0
+
+
+def test_words_of_wide_characters_break_no_line_of_the_terminal(shop: Shop) -> None:
+    """They take two cells each: nothing is wider than the terminal, and nothing is lost."""
+    reason = "漢字" * 30
+    shop.about("suspend", "--reason", reason)
+    with watching(shop, terminal=True) as seen:
+        termios.tcsetwinsize(seen.terminal, (60, 40))
+        lines = ["x" * 50]
+        while max(map(len, lines[1:] or lines)) >= 40:  # the first may have been drawn before the size was set
+            told = seen.until("\x1b[J").removesuffix("\x1b[J").replace("\r", "")
+            lines = [line.removesuffix("\x1b[K").removeprefix("\x1b[H") for line in told.split("\n")]
+        assert max(len(line) + sum(one in reason for one in line) for line in lines) < 40
+        assert "".join(one for line in lines for one in line if one in reason) == reason
+        assert seen.ended(signal.SIGINT) == 0
+
+
+def test_a_terminal_is_drawn_anew_after_it_was_stopped(shop: Shop) -> None:
+    """Ctrl-Z and `fg`: what the shell printed meanwhile stands there, although nothing has changed."""
+    with watching(shop, terminal=True) as seen:
+        seen.until("\x1b[J")
+        seen.process.send_signal(signal.SIGSTOP)
+        seen.process.send_signal(signal.SIGCONT)
+        assert "Ready       True" in seen.until("\x1b[J")
         assert seen.ended(signal.SIGINT) == 0
 
 
@@ -160,6 +188,20 @@ def test_what_fails_later_is_shown_and_passes(shop: Shop) -> None:
         aside.rename(shop.config)
         seen.until("Ready")
         assert seen.ended(signal.SIGINT) == 0
+
+
+def test_the_table_of_several_stands_before_what_is_wrong_with_one(shop: Shop) -> None:
+    """The end is what a small screen has no room for."""
+    file = shop.folder / "controller.yml"
+    targets = {"good": {"config_dir": "config"}, "lost": {"config_dir": "nowhere"}}
+    file.write_text(json.dumps({"targets": targets}), encoding="utf-8")
+    with watching(shop, file=file) as seen:
+        told = seen.until("lost: failed (ConfigDirUnusable)")
+        assert [line.split()[:3] for line in told.splitlines()[:3]] == [
+            ["TARGET", "READY", "REASON"],
+            ["good", "True", "FirstPublish"],
+            ["lost", "Unknown", "ConfigDirUnusable"],
+        ]
 
 
 def test_what_fails_at_once_is_an_error(shop: Shop) -> None:

@@ -245,6 +245,23 @@ class TestPlaces:
         text = "targets:\n  one: {config_dir: a}\n  two: {config_dir: b, state_dir: a/.controller/x}\n"
         assert refused(file, text) == ["3:24 targets.two.state_dir: is inside config_dir of target one"]
 
+    def test_p13_a_clone_in_the_config_dir_of_another_is_refused(self, file: Path) -> None:
+        """Whoever reads that CONFIG_DIR would read the repository too. A target of a folder has no clone."""
+        git = "source: {git: {url: 'https://git.example/x.git'}}"
+        for place in ("b", "b/clones"):
+            own = f"one: {{config_dir: a, state_dir: s, {git}, clones_dir: {place}}}"
+            text = f"targets:\n  {own}\n  two: {{config_dir: b, source: {{directory: {{path: d}}}}}}\n"
+            (told,) = refused(file, text)
+            relation = "is also" if place == "b" else "is inside"
+            assert told.endswith(f"targets.one.clones_dir: {relation} config_dir of target two")
+            assert len(load(file, text.replace(git, "source: {directory: {path: e}}"))) == 2
+        common = (
+            f"clones_dir: b/clones\ntargets:\n  one: {{config_dir: a, state_dir: s, {git}}}\n  two: {{config_dir: b}}\n"
+        )
+        assert [told.partition(" ")[2] for told in refused(file, common)] == [
+            "targets.one.clones_dir: is inside config_dir of target two"
+        ]
+
     def test_b8_a_config_dir_that_all_share_is_refused(self, file: Path) -> None:
         text = "config_dir: a\ntargets:\n  one: {}\n  two: {}\n"
         assert refused(file, text) == ["4:3 targets.two.config_dir: is also config_dir of target one"]

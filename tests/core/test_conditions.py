@@ -81,6 +81,24 @@ def test_a_pass_that_never_looked_at_the_stack_leaves_what_the_last_look_said() 
     assert _after("LockBusy", converged=False, before=before)["Compatible"].reason == "NothingRequired"
 
 
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        ("source 1 of 2 is away: timed out after 4397 ms", True),
+        ("source 1 of 2 is away: refused", False),
+        ("source 1 of 2 is away: timed out after 10 ms; source 2 of 2 is not there", False),
+    ],
+)
+def test_why_no_source_answers_is_told_anew_when_it_is_another_reason(words: str, kept: bool) -> None:
+    """It may last for days: `status` must not show what was so at its beginning. A number alone is no news."""
+    first = ("False", "SourceUnavailable", "source 1 of 2 is away: timed out after 4394 ms")
+    before = {"SourceReady": record.Condition("SourceReady", *first, "sha256:1", "t1")}
+    after = conditions.after_look({"SourceReady": ("False", "SourceUnavailable", words)}, before, now="t2")
+    assert (after == before) is kept
+    assert after["SourceReady"].message == (first[2] if kept else words)
+    assert after["SourceReady"].changed_at == "t1", "it stands since then"
+
+
 def test_a_look_alone_moves_only_what_it_says_anew() -> None:
     before = _after("InSync", converged=True)
     same = conditions.after_look({"Healthy": ("Unknown", "NotLookedAt", "other words")}, before, now="t2")

@@ -19,6 +19,19 @@ def test_open_fields_show_their_values() -> None:
     )
 
 
+def test_what_a_table_or_a_bucket_is_like_is_shown() -> None:
+    """Somebody has to change it by hand. The same words in a function say nothing about what stands there."""
+    before: digest.Value = {"LifecycleConfiguration": {"Rules": [{"ExpirationInDays": 7}]}, "Tags": ["s3cret"]}
+    after: digest.Value = {"LifecycleConfiguration": {"Rules": [{"ExpirationInDays": 8}]}, "Tags": []}
+    shown = FieldChange("LifecycleConfiguration.Rules", '[{"ExpirationInDays": 7}]', '[{"ExpirationInDays": 8}]')
+    hidden = FieldChange("Tags", MASK, MASK)
+    assert field_changes.compare(items.Kind.BUCKET, before, after) == (shown, hidden)
+    assert field_changes.compare(items.Kind.FUNCTION, before, after) == (
+        FieldChange(shown.path, MASK, MASK),
+        hidden,
+    )
+
+
 def test_k1_environment_and_unknown_fields_are_masked() -> None:
     before: digest.Value = {
         "environment": {"TOKEN": "s3cret"},

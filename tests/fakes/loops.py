@@ -4,7 +4,7 @@ import datetime
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from controller import cancellation, loop, ordering, pulse, report, runs, turning
+from controller import cancellation, errors, loop, ordering, pulse, report, runs, turning
 from core import requeue
 
 
@@ -112,6 +112,10 @@ class FakeWorker:
             raise answer
         published_s = self.machine.now if self.published and not answer.failed else None
         return turning.Ended(answer, self.content, published_s=published_s, served=self.served)
+
+    def refuse(self, error: errors.ControllerError) -> turning.Ended:
+        """As it came."""
+        return turning.Ended(report.of_error(error), seen=False)
 
 
 @dataclass

@@ -107,18 +107,35 @@ class Runner:
 
 def gitlab_job(name: str, checkout: Path, variables: Mapping[str, str]) -> Ended:
     """One job of the template: its script's lines, one after the other, until one fails."""
-    template = read(GITLAB)
-    job = template[name]
-    whole = {**template[job["extends"]], **job}
-    known = {**template["variables"], **whole.get("variables", {}), "CI_PROJECT_DIR": str(checkout), **variables}
-    environment = {**command.child_environment(), **{key: str(value) for key, value in known.items()}}
+    script, known = _gitlab(name, {"CI_PROJECT_DIR": str(checkout), **variables})
+    environment = {**command.child_environment(), **known}
     text = ""
-    for line in whole["script"]:
+    for line in script:
         ended = _run(["sh", "-e", "-c", line], environment, checkout)
         text += ended.text
         if ended.code:
             return Ended(ended.code, text)
     return Ended(0, text)
+
+
+def gitlab_script(name: str, checkout: str, variables: Mapping[str, str]) -> str:
+    """What GitLab's runner pipes into the shell of a job's image: one word in bash's own quotes, in which a variable may
+    be a file. So the image needs more than the script says."""
+    script, known = _gitlab(name, {"CI_PROJECT_DIR": checkout, **variables})
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in known.items()]
+    lines += [f"mkdir -p {checkout}.tmp", f"printf '%s' one > {checkout}.tmp/FILE", f"export FILE={checkout}.tmp/FILE"]
+    word = "\n".join([*lines, f"cd {checkout}", *script])
+    quoted = word.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n")
+    begin = "if set -o | grep -q pipefail; then set -o pipefail; fi\nset -o errexit"
+    return f"{begin}\n: | eval $'{quoted}'\nexit 0\n"
+
+
+def _gitlab(name: str, variables: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
+    """The script of a job of the template, and all of its variables."""
+    template = read(GITLAB)
+    whole = {**template[template[name]["extends"]], **template[name]}
+    known = {**template["variables"], **whole.get("variables", {}), **variables}
+    return whole["script"], {key: str(value) for key, value in known.items()}
 
 
 def hook(hook_id: str, checkout: Path, changed: list[str], variables: Mapping[str, str]) -> Ended | None:
