@@ -186,12 +186,13 @@ def test_i7_what_failed_before_recovers_after(shop: command.Shop, receiver: _Rec
         ("source.git.ref", ("--git", "https://nowhere.invalid/x", "--ref", "a..b", *("--config-dir", "config"))),
         ("source.git.url", ("--git", "https://u:pw@nowhere.invalid/x", "--config-dir", "config")),
         ("outside of CONFIG_DIR", ("--git", "https://nowhere.invalid/x", "--config-dir", "state")),
-        ("at least 100ms", ("--source", "artifacts", "--config-dir", "config", "--interval", "1ms")),
+        ("at least 100ms", ("--source", "artifacts", "--config-dir", "config", "--config", "quick.yml")),
     ],
 )
 def test_what_could_never_work_does_not_stay(shop: command.Shop, words: str, arguments: tuple[str, ...]) -> None:
     """I5: 78 as with --once, before anybody is told that it is ready."""
     places = ("--state-dir", "state") if "--git" in arguments else ()
+    (shop.folder / "quick.yml").write_text("interval: 1ms\n", encoding="utf-8")
     ended = command.child("reconcile", *arguments, *places, cwd=shop.folder)
     assert ended.code == 78, ended.text
     assert words in ended.err
