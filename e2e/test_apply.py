@@ -3,6 +3,7 @@
 import pytest
 
 from e2e.harness import artifacts, commands, converging, docker, stacks, watch
+from tests.fakes import daemons
 
 FUNCTIONS = 11
 
@@ -191,15 +192,15 @@ def test_two_controllers_at_once(target: converging.Target) -> None:
     """One works and one waits, or is told 75; the work is done once."""
     target.artifact.code("hello", "echo once only")
     since = watch.now()
-    pair = [target.start("--wait", "60s"), target.start("--wait", "60s")]
-    ended = [process.communicate(timeout=120) for process in pair]
+    pair = [target.start("--wait", "200s"), target.start("--wait", "200s")]
+    ended = [process.communicate(timeout=240) for process in pair]
     assert [process.returncode for process in pair] == [0, 0], ended
     assert watch.events(target.stack, since)["image push"] == 1
     target.artifact.code("hello", "echo busy")
+    before = target.stack.registry.digest("e2e-hello")
     slow = target.start(env={"FAILPOINT": "pushed:sleep"})
     try:
-        assert slow.stdout is not None
-        until_locked(target)
+        daemons.until(lambda: target.stack.registry.digest("e2e-hello") != before)  # only the owner of the lock pushes
         report = target.reconcile("--wait", "0s", expect=75)
         assert report.reason == "LockBusy"
     finally:
@@ -241,13 +242,3 @@ def derived(target: converging.Target, base: str, line: str) -> str:
     (folder / "Dockerfile").write_text(f"FROM {base}\n{line}\n")
     docker.docker("build", "--quiet", "--provenance=false", "--tag", name, str(folder))
     return name
-
-
-def until_locked(target: converging.Target) -> None:
-    """Return once the pass that sleeps has pushed, which only the owner of the lock does."""
-    digest = target.stack.registry.digest("e2e-hello")
-    for _ in range(600):
-        if target.stack.registry.digest("e2e-hello") != digest:
-            return
-        docker.docker("version")
-    raise AssertionError("the slow pass did not get to its push")

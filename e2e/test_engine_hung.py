@@ -11,13 +11,9 @@ from controller import errors
 from e2e.harness import commands, converging, daemon, marked, matrix, processes, stacks, watch
 from tests.fakes import daemons, engine_socket
 
-SHORT = {
-    "CONTROLLER_DEADLINES__PROBE": "1s",
-    "CONTROLLER_DEADLINES__BUILD": "2s",
-    "CONTROLLER_DEADLINES__PUSH": "2s",
-    "CONTROLLER_DEADLINES__PROVISION": "2s",
-    "CONTROLLER_STACK__PROVISION_ATTEMPTS": "1",
-}
+ONCE = {"CONTROLLER_STACK__PROVISION_ATTEMPTS": "1"}
+SHORT = {**ONCE, "CONTROLLER_DEADLINES__PROBE": "1s"}
+"""Where nothing that is asked is answered."""
 EVERYTHING = ""
 LATE = "within 1 s (deadlines.probe)"
 
@@ -91,9 +87,11 @@ def seen(target: converging.Target) -> Mapping[str, object]:
     return {name: each for name, each in tree.items() if ".controller" not in name and name != "."}
 
 
-def ends(target: converging.Target, way: engine_socket.Proxy, *words: str) -> commands.Ended:
+def ends(
+    target: converging.Target, way: engine_socket.Proxy, *words: str, env: Mapping[str, str] = SHORT
+) -> commands.Ended:
     """How a command ends beside this engine; nobody who was started for it is left."""
-    process = target.controller.start(*words, env={**SHORT, "DOCKER_HOST": way.address})
+    process = target.controller.start(*words, env={**env, "DOCKER_HOST": way.address})
     try:
         out, err = process.communicate(timeout=daemons.PATIENCE_S)
     finally:
@@ -119,25 +117,31 @@ def test_dk3_engine_hung_ends_the_command_at_its_deadline(
     assert watch.events(waiting.stack, since) == {}
 
 
-STEPS: Mapping[str, tuple[str, frozenset[int], str]] = {
-    "the list of containers": (r"GET \S*/containers/json", frozenset({69}), LATE),
-    "the look at a container": (r"GET \S*/containers/[0-9a-f]+/json", frozenset({69}), LATE),
-    "the list of images": (r"GET \S*/images/json", frozenset({69}), LATE),
-    "the build": (r"POST \S*/(session|grpc|build)", frozenset({80}), "2s"),
-    "the push": (r"POST \S*/images/\S+/push", frozenset({80}), "2s"),
-    "the making of the provisioner": (r"POST \S*/containers/create", frozenset({69, 81}), "2"),
-    "the start of the provisioner": (r"POST \S*/containers/[0-9a-f]+/start", frozenset({69, 81}), "2"),
+STEPS: Mapping[str, tuple[str, frozenset[int], str, str]] = {
+    "the list of containers": (r"GET \S*/containers/json", frozenset({69}), "PROBE", "within 5 s (deadlines.probe)"),
+    "the look at a container": (
+        *(r"GET \S*/containers/[0-9a-f]+/json", frozenset({69})),
+        *("PROBE", "within 5 s (deadlines.probe)"),
+    ),
+    "the list of images": (r"GET \S*/images/json", frozenset({69}), "PROBE", "within 5 s (deadlines.probe)"),
+    "the build": (r"POST \S*/(session|grpc|build)", frozenset({80}), "BUILD", "5s"),
+    "the push": (r"POST \S*/images/\S+/push", frozenset({80}), "PUSH", "5s"),
+    "the making of the provisioner": (r"POST \S*/containers/create", frozenset({69, 81}), "PROVISION", "5"),
+    "the start of the provisioner": (r"POST \S*/containers/[0-9a-f]+/start", frozenset({69, 81}), "PROVISION", "5"),
 }
+"""What hangs, how the command ends, whose deadline is short, and what is said of it. The other deadlines are the usual
+ones: whatever comes before the step has time."""
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_h2_engine_hung_in_the_middle_of_a_pass(target: converging.Target, way: engine_socket.Proxy, step: str) -> None:
     """H2, P8: functions and routes stay as they are, nobody is left, and the pass after its return does what is left to
     do: no step is lost, and the provisioner's container, made and never started, is in nobody's way."""
-    pattern, codes, words = STEPS[step]
+    pattern, codes, deadline, words = STEPS[step]
     documents = watch.documents(target.stack.config_dir)
     way.meet(pattern, engine_socket.hangs)
-    ended = ends(target, way, "reconcile", "--once", *target.options)
+    env = {**ONCE, f"CONTROLLER_DEADLINES__{deadline}": "5s"}
+    ended = ends(target, way, "reconcile", "--once", *target.options, env=env)
     assert any(re.search(pattern, request) for request in way.requests), way.requests
     assert ended.code in codes, ended
     assert words in ended.err, ended
@@ -157,13 +161,11 @@ def test_h2_a_controller_that_stays_lives_through_an_engine_that_hangs(
 ) -> None:
     """H2, P10: healthy while it waits for the engine, 69 in every pass, and converged by itself once it answers."""
     env = {
-        **SHORT,
+        **ONCE,
         "DOCKER_HOST": way.address,
         "CONTROLLER_RETRY__FIRST": "1s",
         "CONTROLLER_RETRY__LONGEST": "1s",
-        "CONTROLLER_DEADLINES__BUILD": "60s",
-        "CONTROLLER_DEADLINES__PUSH": "60s",
-        "CONTROLLER_DEADLINES__PROVISION": "60s",
+        "CONTROLLER_DEADLINES__PROBE": "3s",
     }
     documents = watch.documents(target.stack.config_dir)
     way.meet(EVERYTHING, engine_socket.hangs)

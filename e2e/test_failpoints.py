@@ -35,7 +35,7 @@ def test_a2_killed_after_every_step(
         (stack.config_dir / ".controller-owner").unlink()
     since = watch.now()
     killed = target.start(env={"FAILPOINT": f"{step}:kill"})
-    killed.communicate(timeout=120)
+    killed.communicate(timeout=240)
     assert killed.returncode == -9, f"no pass comes to {step}"
     target.reconcile()
     assert target.answer("/hello", said) == said

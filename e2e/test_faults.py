@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from e2e.harness import artifacts, commands, converging, docker, processes, stacks, watch
+from tests.fakes import daemons
 
 SLOW = "RUN sleep 3\n"
 ENDLESS = "sleep 100611"
@@ -31,7 +32,7 @@ def slowly(target: converging.Target, text: str) -> str:
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, dict[str, object], str]:
     """Exit code, report and stderr of a pass."""
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     return process.returncode, json.loads(out) if out else {}, err
 
 
@@ -53,9 +54,9 @@ def test_b1_l7_a_pipeline_and_a_pass_that_wait(target: converging.Target) -> Non
     """L7: `deploy`, as a pipeline runs it, and a pass, one after the other: one build, and the same documents."""
     text = slowly(target, "built once for both")
     since = watch.now()
-    deploy = ("--artifact", str(target.artifact.manifest), "--out", str(target.stack.config_dir), "--wait", "60s")
-    pair = [target.start("--wait", "60s"), target.controller.start("deploy", *deploy)]
-    codes = [(process.communicate(timeout=120), process.returncode) for process in pair]
+    deploy = ("--artifact", str(target.artifact.manifest), "--out", str(target.stack.config_dir), "--wait", "200s")
+    pair = [target.start("--wait", "200s"), target.controller.start("deploy", *deploy)]
+    codes = [(process.communicate(timeout=240), process.returncode) for process in pair]
     assert [code for _, code in codes] == [0, 0], codes
     assert watch.events(target.stack, since)["image push"] == 1
     assert target.answer("/hello", text) == text
@@ -87,11 +88,8 @@ def until_building(target: converging.Target, process: "subprocess.Popen[str]") 
 
 def until_runs(process: "subprocess.Popen[str]", *words: str) -> None:
     """Return once a command with these words runs, beside this pass."""
-    for _ in range(600):
-        if running(*words):
-            return
-        assert process.poll() is None, process.communicate()
-    raise AssertionError(f"the pass did not get to {words}")
+    daemons.until(lambda: running(*words) or process.poll() is not None)
+    assert process.poll() is None, process.communicate()
 
 
 def running(*words: str) -> list[int]:

@@ -130,7 +130,7 @@ def test_p16_sigterm_waits_for_the_provisioner(follows: followed.Followed) -> No
     with daemon.following(follows.controller, *follows.options, env={"CONTROLLER_DRAIN": "60s"}) as controller:
         controller.await_ready()
         start, wanted = follows.shown, follows.shown.function + 1
-        follows.stack.configure(PROVISIONER_SLEEP="2")
+        follows.stack.configure(PROVISIONER_SLEEP="8")
         with listening.to(follows.stack) as heard:
             follows.push(mark=wanted, table=start.table + 1)
             controller.deliver()
@@ -150,7 +150,7 @@ def test_p16_sigterm_and_a_provisioner_that_takes_longer_than_drain(follows: fol
     with daemon.following(follows.controller, *follows.options, env={"CONTROLLER_DRAIN": "500ms"}) as controller:
         controller.await_ready()
         start, wanted = follows.shown, follows.shown.function + 1
-        follows.stack.configure(PROVISIONER_SLEEP="4")
+        follows.stack.configure(PROVISIONER_SLEEP="10")
         with listening.to(follows.stack) as heard:
             follows.push(mark=wanted, table=start.table + 1)
             controller.deliver()
@@ -233,7 +233,7 @@ def test_a2_h1_killed_at_50_random_moments_while_pushes_go_on(follows: followed.
     assert (pushing.problems, reader.problems, controller.noise) == ([], [], [])
     assert most == 1
     assert (set(left(follows)) - set(before), set(before) - set(left(follows))) == (set(), set())
-    assert daemon.commands_of(follows.stack) == []
+    daemons.until(lambda: not daemon.commands_of(follows.stack))
     assert daemon.provisioners(follows.stack) == []
 
 

@@ -61,7 +61,7 @@ def fail_to_provision(target: converging.Target) -> None:
     """At its deadline, when its container is stopped and removed."""
     rename_table(target, "e2e-never")
     target.stack.configure(PROVISIONER_SLEEP="600")
-    short = {"CONTROLLER_DEADLINES__PROVISION": "2s", "CONTROLLER_STACK__PROVISION_ATTEMPTS": "1"}
+    short = {"CONTROLLER_DEADLINES__PROVISION": "8s", "CONTROLLER_STACK__PROVISION_ATTEMPTS": "1"}
     target.reconcile(expect=81, env=short)
     assert daemon.provisioners(target.stack) == []
 

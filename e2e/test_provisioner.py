@@ -5,6 +5,7 @@ import json
 import pytest
 
 from e2e.harness import artifacts, commands, converging, docker, stacks, watch
+from tests.fakes import daemons
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_provisioner_fails(target: converging.Target) -> None:
 def test_provisioner_killed_with_the_controller(target: converging.Target) -> None:
     """H1: the container outlives both; the next pass waits for it, counts its exit code once, and starts no second."""
     another_table(target, "e2e-orphaned")
-    target.stack.configure(PROVISIONER_SLEEP="4")
+    target.stack.configure(PROVISIONER_SLEEP="10")
     since = watch.now()
     first = target.start()
     until_running(target)
@@ -75,7 +76,7 @@ def test_provisioner_past_its_deadline(target: converging.Target) -> None:
     """P8: not only the command ends, the container does too."""
     another_table(target, "e2e-late")
     target.stack.configure(PROVISIONER_SLEEP="600")
-    env = {"CONTROLLER_DEADLINES__PROVISION": "3s", "CONTROLLER_STACK__PROVISION_ATTEMPTS": "1"}
+    env = {"CONTROLLER_DEADLINES__PROVISION": "8s", "CONTROLLER_STACK__PROVISION_ATTEMPTS": "1"}
     report = target.reconcile(expect=81, env=env)
     assert report.reason == "ProvisionerFailed"
     assert provisioners(target) == []
@@ -94,8 +95,4 @@ def test_the_provision_command_runs_it_once(target: converging.Target) -> None:
 
 def until_running(target: converging.Target) -> None:
     """Return once the provisioner runs: whoever is killed between its making and its start leaves none behind."""
-    for _ in range(600):
-        if provisioners(target, "status=running"):
-            return
-        docker.docker("version")
-    raise AssertionError("the provisioner was never started")
+    daemons.until(lambda: provisioners(target, "status=running"))

@@ -45,7 +45,7 @@ def through(way: severed.Way, push_s: int) -> dict[str, str]:
 
 def change(target: converging.Target, way: severed.Way, *functions: str) -> None:
     """Converge through this way, and change these functions: each gets a layer of its own size and an answer."""
-    target.reconcile(env=through(way, 60))
+    target.reconcile(env=through(way, 200))
     for name in functions:
         source = target.artifact.function(name) / "src"
         (source / "weight").write_bytes(random.Random(str(source)).randbytes(BIG))  # noqa: S311 - ballast
@@ -81,7 +81,7 @@ def test_h10_registry_goes_down_in_the_middle_of_a_layer(target: converging.Targ
     change(target, way, *CHANGED)
     before, shown, tables = digests(target), live(target), target.stack.moto.tables()
     way.sever("e2e-hello", after=HALF)
-    report = target.reconcile(expect=80, env=through(way, 4))
+    report = target.reconcile(expect=80, env=through(way, 12))
     assert way.severed == HALF, "cut in the middle, and not before or after"
     assert (report.reason, report.body["changed"]) == ("ImagePushFailed", False)
     assert "hello" in report.err
@@ -93,7 +93,7 @@ def test_h10_registry_goes_down_in_the_middle_of_a_layer(target: converging.Targ
     assert target.answer("/hello", "hello v1") == "hello v1"
     way.restore()
     since = watch.now()
-    again = target.reconcile(env=through(way, 60))
+    again = target.reconcile(env=through(way, 200))
     assert again.images == {"hello": "push", "status": "push"}, "what was built is not built again"
     assert way.put == ["e2e-hello", "e2e-status"], "as the registry was asked"
     assert pushes(way, since) == {"e2e-hello": 1, "e2e-status": 1}, "as the engine tells it"
@@ -102,7 +102,7 @@ def test_h10_registry_goes_down_in_the_middle_of_a_layer(target: converging.Targ
     assert target.answer("/hello", answer) == answer
     assert target.stack.moto.tables() != tables
     since = watch.now()
-    assert target.reconcile(env=through(way, 60)).reason == "InSync"
+    assert target.reconcile(env=through(way, 200)).reason == "InSync"
     assert (way.put[2:], pushes(way, since)) == ([], {})
 
 
@@ -110,7 +110,7 @@ def test_h10_a_layer_that_is_cut_once_is_taken_up_again(target: converging.Targe
     """A registry that stays up: the same pass converges, and nobody is told of a failure."""
     change(target, way, "hello")
     way.sever("e2e-hello", after=HALF, for_good=False)
-    report = target.reconcile(env=through(way, 60))
+    report = target.reconcile(env=through(way, 200))
     assert (way.severed, report.reason, report.images) == (HALF, "SourceChanged", {"hello": "build"})
     answer = f"hello of {target.artifact.source.parent.name}"
     assert target.answer("/hello", answer) == answer

@@ -145,9 +145,9 @@ def test_the_record_is_asked_in_the_container(site: sidecar.Site) -> None:
 
 
 def test_l2_it_stops_within_its_grace(running: sidecar.Site) -> None:
-    """SIGTERM reaches the controller through the init, and it ends by itself."""
+    """SIGTERM reaches the controller through the init, and it ends by itself; 143 when a look was cut."""
     running.compose("stop", sidecar.SERVICE)
-    assert running.state("{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 false"
+    assert running.state("{{.State.ExitCode}} {{.State.OOMKilled}}") in ("0 false", "143 false")
 
 
 @pytest.mark.parametrize("ending", ["killed", "removed", "recreated"])

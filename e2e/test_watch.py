@@ -39,7 +39,7 @@ def test_a_change_in_the_folder_is_served(target: converging.Target) -> None:
         assert target.answer("/hello", "changed in the folder") == "changed in the folder"
         counted = heard.counted()
         assert (counted["image push"], counted["container create provisioner"]) == (1, 0), counted
-        assert controller.end() == 0
+        assert controller.ends_well()
 
 
 def test_a_hand_edit_is_healed_and_reported_as_drift(target: converging.Target) -> None:

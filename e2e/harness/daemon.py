@@ -60,11 +60,13 @@ class Following(daemons.Daemon):
         return str(answer.json()["run"])
 
     def outcome(self, run: str) -> Mapping[str, Any]:
-        """What became of a run; waits for its end."""
+        """What became of a run; waits for its end, and for the line of the log that tells of its pass."""
         told: Mapping[str, Any] = self.http.get(f"/v1/runs/{run}?wait=true").json()
         if told["state"] != "ended":
             raise AssertionError(f"run {run} has not ended: {told}")
         found: Mapping[str, Any] = told["outcome"]
+        if found["reason"] != "Unchanged":  # that was no pass
+            self.await_line(lambda line: line["event"] == "pass" and line["run"] == run)
         return found
 
     def look(self) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from e2e.harness import docker
-from tests.fakes import git_server
+from tests.fakes import git_server, ports
 
 NAME = "artifacts.git"
 TRUSTED, STRANGER, NOBODY = "trusted", "stranger", ""
@@ -24,7 +24,7 @@ class Repository:
         self._author = git_server.Author(folder / "work", folder / "remotes" / NAME)
         self._keys = {TRUSTED: self._author.key, STRANGER: folder / "stranger"}
         docker.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._keys[STRANGER])])
-        self._server = git_server.GitServer(folder / "remotes")
+        self._server = git_server.GitServer(folder / "remotes", port=ports.free()[0])
         self._thread = self._serving()
         self._author.git("remote", "set-url", "origin", self.url)
 

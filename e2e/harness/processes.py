@@ -5,7 +5,7 @@ import os
 import select
 from pathlib import Path
 
-SOON_S = 10.0
+SOON_S = 60.0
 """Within which whoever nobody waits for any more has to be gone: longer than what docker's calls are given to end."""
 
 

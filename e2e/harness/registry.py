@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from e2e.harness import docker, web
+from tests.fakes import daemons
 
 KINDS = ("oci.image.index.v1", "oci.image.manifest.v1", "docker.distribution.manifest.v2")
 MANIFESTS = ", ".join(f"application/vnd.{kind}+json" for kind in KINDS)
@@ -56,11 +57,10 @@ class Registry:
     def start(self) -> None:
         """Make it answer again."""
         docker.docker("start", self.container)
-        answer = web.Client(self.port)
-        for _ in range(200):
-            try:
-                if answer.get("/v2/").status == 200:
-                    return
-            except OSError:
-                docker.docker("container", "inspect", self.container)
-        raise AssertionError("the registry does not come back")
+        daemons.until(self._answers)
+
+    def _answers(self) -> bool:
+        try:
+            return web.Client(self.port).get("/v2/").status == 200
+        except OSError:
+            return False

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.fakes import streams
+from tests.fakes import ports, streams
 
 _PIECE = 1 << 14
 _HEAD = 1 << 12
@@ -29,7 +29,7 @@ class Way:
     _victim: re.Pattern[bytes] | None = None
     _after: int = 0
     _for_good: bool = True
-    _server: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    _server: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", ports.free()[0])))
     _open: set[socket.socket] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

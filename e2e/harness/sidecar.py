@@ -20,8 +20,9 @@ from typing import Any
 import yaml
 
 from e2e.harness import docker, engine_proxy, stacks
+from tests.fakes import ports
 
-PATIENCE_S = 45.0
+PATIENCE_S = 180.0
 """Longer than anything takes; a test that waits for so long has failed."""
 
 SETTINGS = """\
@@ -51,7 +52,7 @@ class Site(stacks.Stack):
 
     source: str = ""
     volume: bool = False
-    listen: int = field(default_factory=lambda: stacks.free_ports(1)[0])
+    listen: int = field(default_factory=lambda: ports.free()[0])
 
     def __post_init__(self) -> None:
         """Make the folder; nothing is started."""

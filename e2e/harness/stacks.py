@@ -7,7 +7,6 @@ project's name, the three ports, the folder.
 import contextlib
 import os
 import secrets
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.harness import docker, matrix, moto, registry, web
+from tests.fakes import ports
 
 STACK = Path(__file__).resolve().parent.parent / "stack"
 ROOT = STACK.parent.parent
@@ -37,7 +37,7 @@ class Stack:
     def __post_init__(self) -> None:
         """Choose ports and write the file; nothing is started."""
         self.config_dir.mkdir(parents=True, exist_ok=True)
-        ports = dict(zip(("REGISTRY_PORT", "GATEWAY_PORT", "MOTO_PORT"), map(str, free_ports(3)), strict=True))
+        taken = dict(zip(("REGISTRY_PORT", "GATEWAY_PORT", "MOTO_PORT"), map(str, ports.free(3)), strict=True))
         usual = {
             "CONFIG_DIR": str(self.config_dir),
             "TAG": self.tag,
@@ -45,7 +45,7 @@ class Stack:
             "ENGINE_SOCKET": engine_socket(),
             "CONTAINERD_ADDRESS": str(matrix.containerd_socket()),
             "CONTAINERD_ROOT": str(matrix.containerd_root()),
-            **ports,
+            **taken,
         }
         self.configure(**{**usual, **self.settings})
 
@@ -90,7 +90,7 @@ class Stack:
         """Start everything, wait until it is healthy, and put the lambda base into the registry."""
         build_images(self.tag, self.mode)
         try:
-            self.compose("up", "--detach", "--wait", "--wait-timeout", "60")
+            self.compose("up", "--detach", "--wait", "--wait-timeout", "150")
         except docker.CommandFailed as problem:
             problem.add_note(self.compose("logs", "--tail", "20", check=False))
             raise
@@ -165,12 +165,3 @@ def build_images(tag: str, mode: str) -> None:
 def engine_socket() -> str:
     """The engine's socket, as containers can mount it."""
     return os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody uses now."""
-    taken = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in taken]
-    for each in taken:
-        each.close()
-    return ports

@@ -42,7 +42,7 @@ class Client:
         return self.ask("GET", path)
 
     def until(
-        self, expected: Callable[[Answer], bool], path: str, *, method: str = "GET", seconds: float = 15
+        self, expected: Callable[[Answer], bool], path: str, *, method: str = "GET", seconds: float = 90
     ) -> Answer:
         """Ask until the answer is as expected, three times in a row: the gateway's processes reload on clocks of their
         own (consumers.md GW1). Returns the last answer either way; the test asserts on it."""

@@ -305,7 +305,7 @@ def _start(layout: Layout, command: Sequence[str], environment: Mapping[str, str
             stderr=log,
             start_new_session=True,
         )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while not answers():
         if process.poll() is not None or time.monotonic() > until:
             tail = layout.log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:]

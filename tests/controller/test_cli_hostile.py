@@ -273,7 +273,7 @@ def test_l2_signals_while_it_reads(shop: Shop, first: int, second: int | None, c
         "def reach(step):\n"
         "    if step == 'fetched':\n"
         f"        open({str(fifo)!r}, 'w').close()\n"
-        "        time.sleep(50)\n"
+        "        time.sleep(3600)\n"
         "failpoints.reach = reach\n"
         "sys.exit(cli.run(sys.argv[1:]))\n"
     )
@@ -288,7 +288,7 @@ def test_l2_signals_while_it_reads(shop: Shop, first: int, second: int | None, c
         process.send_signal(first)
         if second is not None:
             process.send_signal(second)
-        _, err = process.communicate(timeout=15)
+        _, err = process.communicate(timeout=command.PATIENCE_S)
     assert process.returncode == code, err
     assert b"Traceback" not in err
     assert command.visible(shop.config) == before

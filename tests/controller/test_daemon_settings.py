@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from controller import cancellation, pulse, settings, worker
-from tests.fakes import command, daemons
+from tests.fakes import command, daemons, ports
 
 pytestmark = pytest.mark.process
 
@@ -34,12 +34,6 @@ def port() -> Iterator[int]:
     """One that somebody else listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield taken.getsockname()[1]
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def written(shop: command.Shop, **sections: Any) -> Path:
@@ -62,7 +56,7 @@ def answers(address: str) -> bool:
 
 def test_settings_that_cannot_work_leave_those_that_do(shop: command.Shop, port: int) -> None:
     """I5, P14: whatever is wrong with them, the process lives, serves and converges as before."""
-    at = f"127.0.0.1:{free_port()}"
+    at = f"127.0.0.1:{ports.free()[0]}"
     good: dict[str, Any] = {"http": {"listen": at, "webhook_secret": HOOK}}
     wrong: dict[str, tuple[str, dict[str, Any]]] = {
         "already in use": ("ListenFailed", {"http": {"listen": f"127.0.0.1:{port}"}}),
@@ -89,27 +83,28 @@ def test_settings_that_cannot_work_leave_those_that_do(shop: command.Shop, port:
         shop.edit("catalog", "functions.yml", "timeout: 10", "timeout: 25")
         daemon.await_pass("SourceChanged")
         assert [line["event"] for line in daemon.lines].count("ready") == 1, "nothing was taken down"
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_settings_that_fail_only_when_they_begin_give_way_to_those_before(shop: command.Shop) -> None:
     """I5, P14: whether the own port can be had on another address shows when it is free, and not before."""
-    number = free_port()
+    number = ports.free()[0]
     good = {"listen": f"127.0.0.1:{number}"}
     with daemons.running("--config", written(shop, http=good)) as daemon:
         daemon.await_pass("FirstPublish")
         written(shop, http={"listen": f"192.0.2.1:{number}"})
-        daemon.signal(signal.SIGHUP)
-        daemon.await_line(lambda line: line["event"] == "settings not reloaded" and line["reason"] == "ListenFailed")
         seen = len(daemon.lines)
-        daemon.await_line(lambda line: line["event"] == "ready", since=seen - 1)
+        daemon.signal(signal.SIGHUP)
+        told = daemon.await_line(lambda line: line["event"] == "settings not reloaded", since=seen)
+        assert told["reason"] == "ListenFailed"
+        daemon.await_line(lambda line: line["event"] == "ready", since=seen)
         assert answers(f"http://127.0.0.1:{number}")
         written(shop, http=good, name="other")
         seen = len(daemon.lines)
         daemon.signal(signal.SIGHUP)
         daemon.await_line(lambda line: line.get("target") == "other" and line["event"] == "pass", since=seen)
         assert answers(f"http://127.0.0.1:{number}")
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_level_and_format_of_the_log_are_read_again_too(shop: command.Shop) -> None:
@@ -120,7 +115,7 @@ def test_level_and_format_of_the_log_are_read_again_too(shop: command.Shop) -> N
         daemon.signal(signal.SIGHUP)
         daemons.until(lambda: any("InSync" in line for line in daemon.noise))
         assert any("settings reloaded" in line for line in daemon.noise)
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 class _Receiver:
@@ -165,7 +160,7 @@ def test_i7_what_failed_before_recovers_after(shop: command.Shop, receiver: _Rec
         assert daemon.await_pass()["failed"]
         daemons.until(lambda: receiver.events == ["failed"])
         if way == "restart":
-            assert daemon.end() == 0
+            assert daemon.ends_well()
         written(shop, **telling)
         if way == "restart":
             daemon.begin()
@@ -217,7 +212,7 @@ def test_l2_wishes_before_the_first_look_end_nothing(shop: command.Shop) -> None
             daemon.signal(signal.SIGUSR1)
             wanted.write("interval: 1h\n")
         daemon.await_pass("FirstPublish")
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_a_suspension_that_is_over_is_noticed_at_its_end(shop: command.Shop) -> None:
@@ -225,7 +220,7 @@ def test_a_suspension_that_is_over_is_noticed_at_its_end(shop: command.Shop) -> 
     shop.published()
     with daemons.running(*shop.target, "--interval", "1h") as daemon:
         daemon.await_pass("InSync")
-        assert shop.about("suspend", "--for", "2s", "--reason", "upgrade").code == 0
+        assert shop.about("suspend", "--for", "6s", "--reason", "upgrade").code == 0
         daemon.signal(signal.SIGUSR1)
         daemon.await_pass("Suspended")
         seen = len(daemon.lines)

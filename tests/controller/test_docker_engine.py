@@ -236,7 +236,7 @@ def test_h5_the_services_of_a_project_are_asked_of_compose_alone(engine: docker.
 
 def test_p7_p8_one_at_a_time_and_gone_at_the_deadline(engine: docker.Engine, tmp_path: Path) -> None:
     """DK1: compose is gone with its deadline; what it started is not, and has the name."""
-    soon = docker.Engine(deadlines=docker.Deadlines(provision_s=3))
+    soon = docker.Engine(deadlines=docker.Deadlines(provision_s=10))
     with pytest.raises(docker.DeadlinePassed) as passed:
         soon.run_service(service(tmp_path, "hangs"))
     assert "begun" in passed.value.tail

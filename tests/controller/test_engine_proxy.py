@@ -13,7 +13,7 @@ import pytest
 from controller import engine_proxy, own_container
 from core import own_container as containers
 from core import provisioning
-from tests.fakes import command
+from tests.fakes import command, daemons
 
 ID, OTHER, GONE = "a1" * 32, "b2" * 32, "c3" * 32
 NAMES = {ID: f"/{provisioning.container_name('shop')}", OTHER: "/shop-gateway-1"}
@@ -94,7 +94,7 @@ def proxy(tmp_path: Path) -> Iterator[Path]:
 def says(proxy: Path, request: str) -> str:
     """What is answered, until the connection ends."""
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(daemons.PATIENCE_S)
         client.connect(str(proxy))
         client.sendall(request.encode("latin-1"))
         said = b""
@@ -170,7 +170,7 @@ def test_a_stream_goes_both_ways(engine: Engine, proxy: Path) -> None:
     said = says(proxy, "GET /version HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
     assert (said[:12], "Upgrade" in engine.heard[0]) == ("HTTP/1.1 200", False)
     with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(10)
+        client.settimeout(daemons.PATIENCE_S)
         client.connect(str(proxy))
         client.sendall(b"POST /grpc HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n")
         assert client.recv(4096).startswith(b"HTTP/1.1 101 ")

@@ -18,7 +18,7 @@ import pytest
 from controller import errors, settings_sources
 from controller.sources import git, git_mirror
 from core import git_refs
-from tests.fakes import git_server, tools
+from tests.fakes import daemons, git_server, tools
 
 
 @dataclass
@@ -438,6 +438,7 @@ def test_credentials_reach_the_remote_and_nothing_else(place: Place, tmp_path: P
 
         watcher = threading.Thread(target=watch)
         watcher.start()
+        server.before_answer = lambda: daemons.until(lambda: any(b"git-remote-http" in one for one in list(seen)))
         try:
             place.fetch(url=server.url("shop.git"), username="me", password="c4n4ry-secret")
         finally:
@@ -756,7 +757,7 @@ def test_e1_litter_inside_of_the_clone_is_removed(place: Place) -> None:
 
 def test_e2_the_deadline_is_one_for_the_whole_look(place: Place) -> None:
     """A remote that answers, and then never sends the pack, is asked once."""
-    place.server.faults.silent_packs, place.deadline_s = True, 1.0
+    place.server.faults.silent_packs, place.deadline_s = True, 5.0
     refused = place.refused()
     assert refused.reason == "SourceUnavailable"
     assert place.calls.count("fetch") == 1
@@ -771,7 +772,7 @@ def test_e2_a_slow_disk_is_late_and_not_refused(place: Place, tmp_path: Path, mo
     )
     stub.chmod(0o755)
     monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
-    place.deadline_s = 1.5
+    place.deadline_s = 5.0
     assert place.refused().reason == "SourceUnavailable"
     assert place.calls.count("fetch") == 1
 

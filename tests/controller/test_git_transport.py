@@ -20,7 +20,8 @@ from controller.sources import git, git_command
 from tests.fakes import daemons, docker_stub, git_server, http_proxy, ssh_server, tools
 
 ROOT = Path(__file__).parents[2]
-CANARY = "c4n4ry-9d21"
+CANARY = "battery-9d21"
+"""Not the word of other tests, which look at all processes of the machine for theirs."""
 SETTINGS = ("CONTROLLER_SOURCE__GIT__PASSWORD", "controller_http__webhook_secret", "Controller_Notify__Url")
 
 
@@ -118,6 +119,7 @@ def test_p13_a_proxy_is_used_and_its_password_is_nowhere(place: Place, authority
     with git_server.serving(place.remotes, authority=authority) as server, http_proxy.serving() as proxy:
         given = {"url": server.url("shop.git"), "ca_file": authority.file, "proxy": proxy.url()}
         with everything_visible() as seen:
+            server.before_answer = lambda: daemons.until(lambda: any(b"git-remote-https" in one for one in list(seen)))
             found = place.fetch(**given)
         assert (found.root / "a.txt").read_text(encoding="utf-8") == "one\n"
         assert set(proxy.asked) == {f"127.0.0.1:{server.port}"}

@@ -13,7 +13,7 @@ import pytest
 
 from controller import clock, errors, pulse, runs, settings, settings_sections, status
 from controller.http import answers, bounds, server
-from tests.fakes import command, deliveries, web
+from tests.fakes import command, daemons, deliveries, web
 
 GETS = ("/healthz", "/readyz", "/metrics", "/v1/status", "/v1/runs/nobody")
 HOSTILE = "\x1b]0;owned\x07<script>alert(1)</script>\u202e\n&'"
@@ -477,17 +477,15 @@ def test_settings_reach_the_server() -> None:
 def test_the_end_does_not_wait_for_anybody() -> None:
     """Somebody waits for a run, somebody sends slowly, somebody is idle: the server ends, its thread too, and who waits
     for a run is told how far it is."""
-    found: list[web.Answer] = []
     with web.site() as site:
         url = site.deliver().json["status_url"]
-        waiting = threading.Thread(target=lambda: found.append(site.ask(f"{url}?wait=true")))
-        waiting.start()
-        slow, idle = site.connect(), site.connect()
+        waiting, slow, idle = site.connect(), site.connect(), site.connect()
+        waiting.sendall(f"GET {url}?wait=true HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         slow.sendall(b"POST /v1/webhook HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
         site.ask("/healthz")
-    assert not [thread.name for thread in threading.enumerate() if thread.name == "http"]
-    waiting.join(web.PATIENCE_S)
-    assert found[0].json["state"] == "waiting"
+    daemons.until(lambda: not [thread.name for thread in threading.enumerate() if thread.name == "http"])
+    with contextlib.closing(waiting):
+        assert b'"state": "waiting"' in web.read_all(waiting)
     for sock in (slow, idle):
         with contextlib.closing(sock):
             assert not web.read_all(sock).startswith(b"HTTP/1.1 2")

@@ -19,7 +19,7 @@ from controller.http import app, bounds, server, webhooks
 from core import webhooks as genuine
 from tests.fakes import deliveries, web
 
-TIGHT = bounds.Limits(headers_s=0.3, body_s=0.3, max_body_bytes=1 << 20, wait_s=1.0)
+TIGHT = bounds.Limits(headers_s=1.0, body_s=1.0, max_body_bytes=1 << 20, wait_s=1.0)
 """For strangers that are slow: nobody wants to wait for them here either."""
 
 
@@ -268,7 +268,7 @@ def test_i2_a_body_that_ends_early_asks_for_nothing(site: web.Site) -> None:
 def test_i2_a_hundred_that_drip_keep_nobody_out() -> None:
     """Slow-loris: half of them in the headers, half in the body, and more than there are connections. /healthz answers
     all the while, and all of them are gone in the end."""
-    limits = bounds.Limits(connections=64, headers_s=0.5, body_s=0.5)
+    limits = bounds.Limits(connections=64, headers_s=2.0, body_s=2.0)
     with web.site(limits) as site:
         slow = [site.connect() for _ in range(100)]
         try:

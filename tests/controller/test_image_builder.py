@@ -16,7 +16,7 @@ from core import image_inputs, image_work, problems
 from tests.fakes import engine as engines
 
 HOST = "127.0.0.1:5010"
-PATIENCE_S = 30
+PATIENCE_S = 120
 """A thread that should meet another one waits so long before the test fails."""
 
 REFUSED = "denied: requested access to the resource is denied"

@@ -24,7 +24,7 @@ class World:
     fake: registries.Registry
     engine: engines.Engine = field(default_factory=engines.Engine)
 
-    def registry(self, *, deadline_s: float = 20) -> registry.Registry:
+    def registry(self, *, deadline_s: float = 120) -> registry.Registry:
         return registry.Registry(insecure_hosts=(), deadline_s=deadline_s, fallback=self.engine.remote_manifest)
 
     def wanted(self, function: str = "one", **changes: object) -> image_inputs.ImageInput:

@@ -28,7 +28,7 @@ THE_ENGINE = {"DOCKER_HOST": os.environ.get("DOCKER_HOST", "unix:///var/run/dock
 
 def says(*arguments: str, content: bytes | None = None) -> str:
     """What the real docker command prints."""
-    ended = subprocess.run(["docker", *arguments], capture_output=True, check=True, timeout=60, input=content or b"")
+    ended = subprocess.run(["docker", *arguments], capture_output=True, check=True, timeout=180, input=content or b"")
     return ended.stdout.decode().strip()
 
 

@@ -50,7 +50,7 @@ class Terminal:
     @property
     def text(self) -> str:
         """What was sent."""
-        return self.sent.decode()
+        return self.sent.decode(errors="replace")  # the last character may have come in part
 
     def screen(self) -> list[str]:
         """The lines that stay; knows just what a redrawn line needs, and fails for everything else."""
@@ -97,9 +97,9 @@ def test_a_plain_line_when_a_step_begins_and_one_when_it_ends() -> None:
             raise ValueError("no")
     with progress.step("afterwards"):
         pass
-    assert told[1] == "building 1 of 2: orders: done in 12.0 s"
+    assert re.fullmatch(r"building 1 of 2: orders: done in 1[2-9]\.\d s", told[1])
     assert told[2] == r"pushing 1 of 2: \x1b[31mred"
-    assert told[3].startswith(r"pushing 1 of 2: \x1b[31mred: failed after 0.")
+    assert re.fullmatch(r"pushing 1 of 2: \\x1b\[31mred: failed after \d\.\d s.*", told[3])
     assert len(told) == 4
 
 
@@ -157,12 +157,17 @@ def test_on_a_terminal_every_step_has_a_line_in_its_place(terminal: Terminal) ->
     """Cut to the width; and at the end nothing of it is left, the cursor neither hidden."""
     with started(terminal, sys.executable, "-c", LIVE) as child:
         assert child.stdin is not None
-        daemons.until(lambda: len(terminal.screen()) == 2)
-        first, second = terminal.screen()
-        assert first.startswith("building 1 of 2: a function")
-        assert re.search(r"… +\d s$", first.rstrip()), first
-        assert "[red]b[/red]" in second
-        assert max(map(len, (first, second))) <= terminal.columns
+        seen: list[str] = []
+
+        def is_whole() -> bool:
+            seen[:] = terminal.screen()
+            text = "\n".join(line.rstrip() for line in seen)
+            return bool(
+                re.fullmatch(r"building 1 of 2: a function.*… +\d+ s\nbuilding 2 of 2: \[red\]b\[/red\] +\d+ s", text)
+            )
+
+        daemons.until(is_whole)
+        assert max(map(len, seen)) <= terminal.columns
         child.stdin.write(b"\n")
         child.stdin.flush()
         daemons.until(lambda: len(terminal.screen()) == 1)
@@ -199,6 +204,14 @@ def test_l2_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, terminal: Ter
     assert "\x1b" not in terminal.text.partition("stopped")[2]
 
 
+QUICK = """
+import sys
+from controller import cli, progress
+progress.UNTOLD_S = 3600.0  # however slow this machine is
+sys.exit(cli.run(sys.argv[1:]))
+"""
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("option", ["", "--quiet"])
 @pytest.mark.parametrize("term", ["dumb", "xterm"])
@@ -206,7 +219,7 @@ def test_plain_and_quiet_draw_nothing(tmp_path: Path, terminal: Terminal, term: 
     """TERM=dumb is a terminal that cannot; --quiet wants none. A pass over a folder takes no time in any case."""
     shop = command.Shop(tmp_path)
     words = ["reconcile", "--once", *map(str, shop.target), *([option] if option else [])]
-    with started(terminal, *command.line(*words), environment={"TERM": term}) as child:
+    with started(terminal, sys.executable, "-c", QUICK, *words, environment={"TERM": term}) as child:
         out, _ = child.communicate(timeout=daemons.PATIENCE_S)
         assert child.returncode == 0
     terminal.close()

@@ -17,7 +17,7 @@ import pytest
 from tests.fakes import command
 from tests.fakes.command import Shop
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 @pytest.fixture

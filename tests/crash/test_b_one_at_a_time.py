@@ -45,8 +45,8 @@ class Contender(threading.Thread):
         self.ended: list[servers.Ended] = []
 
     def run(self) -> None:
-        """All the runs."""
-        for _ in range(RUNS):
+        """All the runs; and on, until it got through once: the other one's runs have an end."""
+        while len(self.ended) < RUNS or not self.generations():
             self.ended.append(self._server.run(self._run))
 
     def generations(self) -> list[int]:

@@ -24,6 +24,8 @@ from tests.fakes import tools
 ROOT = Path(__file__).parent.parent.parent
 SAMPLE = ROOT / "e2e" / "artifacts" / "shop"
 DOCUMENTS = ("functions.yml", "routing.yml", "resources.yml")
+PATIENCE_S = 120.0
+"""Longer than any command takes; only a hang exceeds it."""
 TAKEN_OVER = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 
@@ -166,7 +168,7 @@ def child(
         env=child_environment(environment, engine=engine),
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         **more,
     )
     return Ended(ended.returncode, ended.stdout.decode(errors="replace"), ended.stderr.decode(errors="replace"))
@@ -243,10 +245,12 @@ class Shop:
 
 
 def replace_text(path: Path, old: str, new: str) -> None:
-    """Replace the only occurrence of a text in a file."""
+    """Replace the only occurrence of a text in a file. Nobody who looks meanwhile finds the file empty."""
     text = path.read_text(encoding="utf-8")
     assert text.count(old) == 1, (path, old)
-    path.write_text(text.replace(old, new), encoding="utf-8")
+    with path.open("r+b", buffering=0) as file:
+        file.write(text.replace(old, new).encode())
+        file.truncate()
 
 
 def documents(config: Path) -> dict[str, bytes | None]:
@@ -299,7 +303,7 @@ def as_nobody(shop: Shop, *arguments: str | Path) -> Ended:
         env=child_environment(),
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return Ended(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
 

@@ -9,11 +9,12 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.fakes import ports
 
 DOCKER_SECTION = "With Docker"
 SIDECAR_SECTION = "Sidecar"
@@ -61,9 +62,7 @@ ADDRESS = "127.0.0.1:8080"
 
 def with_own_port(text: str) -> str:
     """The text with a free port in the place of the one that it shows."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return text.replace(ADDRESS, f"127.0.0.1:{probe.getsockname()[1]}")
+    return text.replace(ADDRESS, f"127.0.0.1:{ports.free()[0]}")
 
 
 def run_block(steps: tuple[Step, ...], folder: Path, environment: Mapping[str, str]) -> list[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 
 from tests.fakes import command
 
-PATIENCE_S = 30.0
+PATIENCE_S = command.PATIENCE_S
 """Longer than anything takes; a test that waits for so long has failed."""
 
 Line = dict[str, Any]
@@ -91,6 +92,25 @@ class Daemon:
         self.signal(number)
         return self.wait()
 
+    def ends_well(self, number: int = 15) -> bool:
+        """The same; whether it ended as it should: 0, or 128 + n where a look was under way and was cut (P16). Where files
+        are listened to, one follows the first pass some time later (D4)."""
+        return self.end(number) in (0, 128 + number)
+
+    def stop(self) -> None:
+        """Stop it for a while, and return when the kernel says that it is stopped: every thread."""
+        self.signal(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        until(lambda: all(state_of(one) == "T" for one in tasks.iterdir()))
+
+    def is_stopped_between_passes(self, shop: command.Shop) -> bool:
+        """Try that. Stopped while it works it keeps the lock, as it must, and is let go on."""
+        self.stop()
+        if shop.reconcile("--wait", "0s").code == 0:
+            return True
+        self.signal(signal.SIGCONT)
+        return False
+
     def wait(self) -> int:
         """Wait for the end; the exit code, 128 + n for a signal."""
         code = self.process.wait(timeout=PATIENCE_S)
@@ -110,6 +130,13 @@ def running(
         if daemon.process.poll() is None:
             daemon.process.kill()
         daemon.wait()
+
+
+def state_of(task: Path) -> str:
+    """R, S, T, Z, … as the kernel calls it; "" of one who is gone."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return (task / "stat").read_text(encoding="utf-8", errors="replace").rsplit(") ", 1)[1][0]
+    return ""
 
 
 def until(wanted: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:

@@ -73,7 +73,7 @@ class DockerStub:
         self._script.chmod(0o755)
 
 
-def ends(pid: int, within_s: float = 5) -> bool:
+def ends(pid: int, within_s: float = 60) -> bool:
     """Whether the process is gone, or goes within so many seconds."""
     try:
         descriptor = os.pidfd_open(pid)

@@ -24,7 +24,7 @@ def require() -> None:
 
 def docker(*words: str, given: bytes = b"") -> str:
     """What the real docker command prints."""
-    ended = subprocess.run(["docker", *words], capture_output=True, check=True, timeout=60, input=given)
+    ended = subprocess.run(["docker", *words], capture_output=True, check=True, timeout=180, input=given)
     return ended.stdout.decode().strip()
 
 

@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,7 @@ class GitServer:
         self.faults = Faults()
         self.requests: list[str] = []
         self.authorizations: list[str] = []
+        self.before_answer: Callable[[], object] = lambda: None
         self._expected = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if password else ""
         owner = self
 
@@ -140,6 +141,7 @@ class _Backend(http.server.BaseHTTPRequestHandler):
         owner, faults = self.server_of, self.server_of.faults
         owner.requests.append(f"{self.command} {self.path}")
         owner.authorizations.append(self.headers.get("Authorization", ""))
+        owner.before_answer()
         if faults.silent or (faults.silent_packs and b"command=fetch" in body):
             owner.closing.wait(60)
             self.close_connection = True

@@ -19,6 +19,7 @@ from typing import Any
 
 from controller import clock
 from core import image_inputs
+from tests.fakes import ports
 
 OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -175,9 +176,7 @@ def running() -> Iterator[Registry]:
 
 def closed_port() -> int:
     """A port of loopback at which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free()[0]
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -39,6 +39,12 @@ class Stacks:
         """Change settings of one; not written yet."""
         self.settings[name] |= own
 
+    def unwatched(self) -> None:
+        """No target hears of files: only the first look, its interval, or somebody else wakes it. Written."""
+        for name, shop in self.shops.items():
+            self.set(name, source={"directory": {"path": str(shop.source), "watch": False}})
+        self.write()
+
     def write(self) -> None:
         """Write controller.yml."""
         self.file.write_text(json.dumps({**self.common, "targets": self.settings}), encoding="utf-8")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.fakes import daemons, tools
+from tests.fakes import daemons, ports, tools
 
 _SEPARATION = Path("/run/sshd")
 """Root's sshd does not start without this empty folder, whose name is compiled in."""
@@ -73,7 +73,7 @@ def serving(folder: Path) -> Iterator[SshServer]:
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(command, check=True)
     shutil.copy(folder / "client.pub", folder / "authorized")
-    server = SshServer(folder, _free_port(), getpass.getuser())
+    server = SshServer(folder, ports.free()[0], getpass.getuser())
     settings = folder / "sshd_config"
     settings.write_text(_SETTINGS.format(port=server.port, folder=folder, user=server.user), encoding="utf-8")
     if os.geteuid() == 0:
@@ -86,12 +86,6 @@ def serving(folder: Path) -> Iterator[SshServer]:
         finally:
             os.killpg(running.pid, signal.SIGTERM)
             running.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _answers(port: int) -> bool:
