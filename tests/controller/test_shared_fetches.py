@@ -254,7 +254,9 @@ def test_e3_an_answer_from_before_somebody_else_went_on_is_no_rewound_remote(sta
     assert (ended.report.reason, ended.commit) == ("SourceChanged", newer)
 
 
+@pytest.mark.process
 def test_one_command_for_many_targets_asks_once(stack: Stack) -> None:
+    """They work side by side, each with waits of its own: by the hours of this machine, in a child."""
     file = stack.folder / "controller.yml"
     names = [f"t{number}" for number in range(3)]
     (stack.folder / "state").mkdir()
@@ -268,10 +270,10 @@ def test_one_command_for_many_targets_asks_once(stack: Stack) -> None:
             }
         )
     )
-    ended = command.run("reconcile", "--once", "--config", file)
+    ended = command.child("reconcile", "--once", "--config", file)
     assert ended.code == 0, ended.text
     assert stack.asked() == 2, "one asks for the refs, and one for the pack"
-    assert command.run("reconcile", "--once", "--config", file).code == 0
+    assert command.child("reconcile", "--once", "--config", file).code == 0
     assert stack.asked() == 1
 
 
