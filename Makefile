@@ -39,7 +39,7 @@ soak: $(READY) compiled ## Hours of a loop's life with random faults, and 10,000
 	@SOAK_TICKS=$${SOAK_TICKS:-200000} $(BIN)/python -m pytest -n 2 -s $(ARGS) tests/controller/test_soak.py
 
 e2e: $(READY) compiled ## Run the end-to-end tests on an engine; without one they are skipped, and say so
-	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadfile $(ARGS) e2e
+	@eval "$$($(BIN)/python -m e2e.scripts.engine env)" && $(BIN)/python -m pytest -n 2 --dist=loadfile --no-loadscope-reorder $(ARGS) e2e
 
 engine: $(READY) ## Install and start a Docker engine below .engine (Debian, as root), unless one answers
 	@$(BIN)/python -m e2e.scripts.engine install

@@ -18,7 +18,10 @@ UNAVAILABLE = re.compile(r"environment \w+ is unavailable: [^\n]*?(?=['\")]*$)",
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark everything here: `-m "not engine"` leaves it out."""
+    """Mark everything here: `-m "not engine"` leaves it out. The modules with a test that asks for a longer time begin
+    first, so that none of them keeps one worker busy after all others are done."""
+    long = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: item.path not in long)
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.engine)
