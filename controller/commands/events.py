@@ -1,13 +1,12 @@
 """`controller events`: what happened to single functions, routes and resources."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from controller import cancellation, errors, history, output, settings, target
+from controller import history
 from controller.commands import options as shared
-from controller.commands import several
+from controller.commands import recorded
 from core import digest
 
 
@@ -19,30 +18,19 @@ from core import digest
 @click.pass_obj
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List published changes, one row for each thing."""
-
-    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
-        with target.Target(configured, cuts=cuts).require_config_dir() as opened:
-            rows = opened.memory.events(limit)
-        printer.result("events", _payload(rows), _lines(rows) or ["nothing is recorded yet"])
-        return errors.OK
-
-    return several.run(options, "events", work, cuts=interruption)
+    kind = recorded.Kind("events", _payload, _line)
+    return recorded.show(kind, options, lambda memory: memory.events(limit), cuts=interruption)
 
 
-def _payload(rows: Sequence[history.EventRow]) -> dict[str, Any]:
+def _payload(row: history.EventRow) -> dict[str, Any]:
     return {
-        "rows": [
-            {
-                "at": row.at,
-                "reason": row.reason,
-                "subject": row.subject,
-                "message": row.message,
-                "revision": row.revision,
-            }
-            for row in rows
-        ]
+        "at": row.at,
+        "reason": row.reason,
+        "subject": row.subject,
+        "message": row.message,
+        "revision": row.revision,
     }
 
 
-def _lines(rows: Sequence[history.EventRow]) -> list[str]:
-    return [f"{row.at}  {row.subject}  {row.reason}  {row.message}  {digest.short(row.revision)}" for row in rows]
+def _line(row: history.EventRow) -> str:
+    return f"{row.at}  {row.subject}  {row.reason}  {row.message}  {digest.short(row.revision)}"

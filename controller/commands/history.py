@@ -1,13 +1,12 @@
 """`controller history`: how passes ended, failures included."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from controller import cancellation, errors, history, output, settings, target
+from controller import history
 from controller.commands import options as shared
-from controller.commands import several
+from controller.commands import recorded
 from core import digest
 
 
@@ -19,42 +18,30 @@ from core import digest
 @click.pass_obj
 def command(interruption: Any, /, limit: int, **options: Any) -> int:
     """List the passes that did something or failed. A failure that repeats is one row with a count."""
-
-    def work(configured: settings.Settings, printer: output.Printer, cuts: cancellation.Cuts) -> int:
-        with target.Target(configured, cuts=cuts).require_config_dir() as opened:
-            rows = opened.memory.passes(limit)
-        printer.result("history", _payload(rows), _lines(rows) or ["nothing is recorded yet"])
-        return errors.OK
-
-    return several.run(options, "history", work, cuts=interruption)
+    kind = recorded.Kind("history", _payload, _line)
+    return recorded.show(kind, options, lambda memory: memory.passes(limit), cuts=interruption)
 
 
-def _payload(rows: Sequence[history.HistoryRow]) -> dict[str, Any]:
+def _payload(row: history.HistoryRow) -> dict[str, Any]:
     return {
-        "rows": [
-            {
-                "result": row.result,
-                "reason": row.reason,
-                "revision": row.revision,
-                "generation": row.generation,
-                "message": row.message,
-                "count": row.count,
-                "first_at": row.first_at,
-                "last_at": row.last_at,
-                "ref": row.ref,
-                "commit": row.commit,
-            }
-            for row in rows
-        ]
+        "result": row.result,
+        "reason": row.reason,
+        "revision": row.revision,
+        "generation": row.generation,
+        "message": row.message,
+        "count": row.count,
+        "first_at": row.first_at,
+        "last_at": row.last_at,
+        "ref": row.ref,
+        "commit": row.commit,
     }
 
 
-def _lines(rows: Sequence[history.HistoryRow]) -> list[str]:
-    return [
+def _line(row: history.HistoryRow) -> str:
+    return (
         f"{row.last_at}  {row.result:<8}{row.reason}"
         + (f" x{row.count}" if row.count > 1 else "")
         + f"  {digest.short(row.revision) if row.revision else '(no revision)'}"
         + (f" ({row.ref} {row.commit[:12]})" if row.commit else "")
         + f"  {row.message}"
-        for row in rows
-    ]
+    )
