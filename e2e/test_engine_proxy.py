@@ -1,5 +1,6 @@
 """Through the socket proxy: all that a controller does works, and nothing else does (docs/engine-calls.md)."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -8,9 +9,25 @@ from pathlib import Path
 import pytest
 
 from core import engine_calls, provisioning
-from e2e.harness import docker, engine_proxy, marked, matrix, sidecar, stacks
+from e2e.harness import commands, docker, engine_proxy, marked, matrix, sidecar, stacks
 
 LAID_OVER = "compose.controller.socket-proxy.yml"
+
+
+@pytest.mark.usefixtures("engine")
+def test_controllers_go_through_the_proxy_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What every module does: nobody asks the engine itself by an oversight."""
+    monkeypatch.delenv(engine_proxy.THROUGH, raising=False)
+    stack = stacks.Stack("docker", tmp_path, tmp_path / "config")
+    with engine_proxy.before(str(stack.config_dir)) as stack.engine:
+        address = commands.Controller(stack).environment()["DOCKER_HOST"]
+        assert address == stack.engine != f"unix://{stacks.engine_socket()}"
+        assert asked(address, ("version",), "").returncode == 0
+    monkeypatch.setenv(engine_proxy.THROUGH, "0")
+    with engine_proxy.before(str(stack.config_dir)) as stack.engine:
+        assert commands.Controller(stack).environment().get("DOCKER_HOST") == os.environ.get("DOCKER_HOST")
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ def command(interruption: Any, /, held: bool, **options: Any) -> int:
         printer.result("resume", {"lifted": lifted}, lifted or ["there was nothing to lift"])
         return errors.OK
 
-    return several.run(options, "resume", work, cuts=interruption)
+    return several.run(options, "resume", work, several.Manner(together=True), cuts=interruption)
 
 
 def _lifted(opened: target.Target, *, held: bool) -> list[str]:

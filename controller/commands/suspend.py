@@ -34,7 +34,7 @@ def command(interruption: Any, /, reason: str, duration: str | None, owner: str,
         printer.result("suspension", payload, [f"suspended until {until or 'resumed'}: {reason}"])
         return errors.OK
 
-    return several.run(options, "suspension", work, cuts=interruption)
+    return several.run(options, "suspension", work, several.Manner(together=True), cuts=interruption)
 
 
 def _length(duration: str) -> datetime.timedelta:

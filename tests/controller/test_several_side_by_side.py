@@ -1,4 +1,4 @@
-"""`reconcile --once` and `diff` of several targets side by side: none waits for one that hangs, what is printed has one
+"""`reconcile --once`, `diff`, `suspend` and `resume` of several targets side by side: none waits for one that hangs, what is printed has one
 order whoever ends first, and a signal ends them all (faults.md C2, L2, P16)."""
 
 import contextlib
@@ -115,6 +115,33 @@ def test_c2_a_busy_lock_of_one_delays_no_other(tmp_path: Path) -> None:
             held.close()
             assert running.ended().code == 0
     assert shows(stacks["busy"], OLD)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("words", [("suspend", "--reason", "not now"), ("resume",)], ids=lambda words: words[0])
+def test_c2_a_busy_lock_of_one_delays_nobody_who_steers(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Whoever says "not now" to all must not wait for the pass of one."""
+    stacks = several.Stacks(tmp_path, "busy", "good", lock_wait="1h")
+    assert several_once(stacks).code == 0
+    wanted = words[0] == "suspend"
+    if not wanted:
+        assert command.run("suspend", "--reason", "not now", "--config", stacks.file).code == 0
+
+    def suspended(name: str) -> bool:
+        shown = command.run("status", "--target", name, "--output", "json", "--config", stacks.file)
+        return shown.json["suspension"] is not None
+
+    with contextlib.ExitStack() as held:
+        held.enter_context(command.locked(stacks["busy"].config))
+        with started(stacks, *words) as running:
+            daemons.until(lambda: suspended("good") is wanted)
+            assert running.runs_on
+            assert suspended("busy") is not wanted
+            held.close()
+            ended = running.ended()
+    assert ended.code == 0, ended.text
+    assert suspended("busy") is wanted
+    assert [line for line in ended.out.splitlines() if line.startswith("target ")] == ["target busy", "target good"]
 
 
 def several_once(stacks: several.Stacks, *more: str) -> command.Ended:
