@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller import errors, settings, settings_sections, targets
+from controller import errors, settings, settings_document, settings_sections, targets
 from tests.fakes import command
 
 FULL = """\
@@ -390,3 +390,31 @@ def complaints(schema: dict[str, Any], value: Any, at: str = "", root: dict[str,
                 yield place
             elif isinstance(schema.get("additionalProperties"), dict):
                 yield from complaints(schema["additionalProperties"], inner, place, root)
+
+
+def paths(schema: dict[str, Any], root: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """The keys of every setting that is a path of this machine, or a list of such; a member of a list has no key."""
+    while "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("format") == "path":
+        yield ()
+    for option in [*schema.get("anyOf", ()), *filter(None, [schema.get("items")])]:
+        yield from paths(option, root)
+    for key, inner in schema.get("properties", {}).items():
+        yield from ((key, *rest) for rest in paths(inner, root))
+
+
+def test_every_path_in_a_file_begins_at_its_folder() -> None:
+    """Those of the models, so that none is forgotten where files are read."""
+    schema = settings.Settings.model_json_schema()
+    found = set(paths(schema, schema))
+    assert ("source", "directory", "path") in found
+    assert ("stack", "compose_files") in found
+    for path in found:
+        section: Any = "here"
+        for key in reversed(path):
+            section = {key: section}
+        moved: Any = settings_document.from_folder(section, Path("/folder"))
+        for key in path:
+            moved = moved[key]
+        assert moved == "/folder/here", path
