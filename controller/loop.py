@@ -8,7 +8,7 @@ what is told of it is told elsewhere. A bug in a pass ends that pass, not the lo
 
 import traceback
 
-from controller import cancellation, errors, report, runs, turning, words
+from controller import cancellation, errors, ordering, report, runs, turning, words
 from core import conditions, requeue, turn_order
 
 CUT_AT_MOST = 3
@@ -122,7 +122,7 @@ class Loop:
     def _refuse(self, run: runs.Run) -> None:
         """Those that come before are not in order: the pass is told and recorded as one that failed, and is not run."""
         self._heard = self._heard.and_of(run)
-        error = errors.ControllerError("AfterFailed", f"not converged: {self._verdict.because}")
+        error = ordering.refusal(self._verdict)
         trace = ""
         try:
             ended = self._worker.refuse(error)

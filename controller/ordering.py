@@ -9,8 +9,13 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from controller import runs
+from controller import errors, runs
 from core import turn_order
+
+
+def refusal(verdict: turn_order.Verdict) -> errors.ControllerError:
+    """The error of a pass that is due and is not run because of those before it."""
+    return errors.ControllerError("AfterFailed", f"not converged: {verdict.because}")
 
 
 @dataclass(slots=True)

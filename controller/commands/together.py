@@ -45,12 +45,7 @@ def run(parts: "Sequence[several.Part]", hears: cancellation.Cuts, *, waits: boo
 
 
 def _of(parts: "Sequence[several.Part]", order: ordering.Order, *, waits: bool) -> "list[_Thread]":
-    by_name = {part.name: part for part in parts}
-    threads = []
-    for part in parts:
-        before = [by_name[name] for name in part.after] if waits else []
-        threads.append(_Thread(part, before, order.enter(part.name, runs.Runs(), [one.name for one in before])))
-    return threads
+    return [_Thread(part, order.enter(part.name, runs.Runs(), part.after if waits else ())) for part in parts]
 
 
 def _end(threads: "Sequence[_Thread]", signum: int) -> None:
@@ -61,13 +56,12 @@ def _end(threads: "Sequence[_Thread]", signum: int) -> None:
 
 
 class _Thread:
-    """Of one part, from `start` on. `before` are those that it is after."""
+    """Of one part, from `start` on."""
 
-    def __init__(self, part: "several.Part", before: "Sequence[several.Part]", place: ordering.Place) -> None:
+    def __init__(self, part: "several.Part", place: ordering.Place) -> None:
         self.part = part
         self.name = part.name
         self.cuts = cancellation.Cancellation()
-        self._before = before
         self._place = place
         self._begun = self._cut = False
         self._over = threading.Event()
@@ -99,10 +93,9 @@ class _Thread:
 
     def _run(self) -> None:
         try:
-            self._await_those_before()
-            failed = [one.name for one in self._before if not one.good]
-            if failed:
-                self.part.refuse(_after(failed))
+            verdict = self._awaited()
+            if verdict.word is turn_order.Word.REFUSE:
+                self.part.refuse(ordering.refusal(verdict))
             else:
                 self.part.run(self.cuts)
         except errors.Interrupted:
@@ -112,12 +105,9 @@ class _Thread:
             self._place.ended(self.part.good)
             self._over.set()
 
-    def _await_those_before(self) -> None:
-        while self._place.pause(lambda: self.cuts.stopped, _AGAIN_S).word is turn_order.Word.WAIT:
+    def _awaited(self) -> turn_order.Verdict:
+        """What those before it have come to."""
+        while (verdict := self._place.pause(lambda: self.cuts.stopped, _AGAIN_S)).word is turn_order.Word.WAIT:
             self.cuts.check()
         self.cuts.check()
-
-
-def _after(failed: Sequence[str]) -> errors.ControllerError:
-    is_after = f"target{'s' if len(failed) > 1 else ''} {', '.join(failed)}"
-    return errors.ControllerError("AfterFailed", f"not run: it is after {is_after}, which failed")
+        return verdict

@@ -145,7 +145,7 @@ class TestReconcile:
         assert ended.code == 65, "what waits does not hide why"
         edge = ended.json["targets"][1]["result"]
         assert (edge["schema"], edge["reason"]) == ("artifact-controller/error/v1", "AfterFailed")
-        assert edge["message"] == "not run: it is after target core, which failed"
+        assert edge["message"] == "not converged: the last pass of core failed"
         assert stacks.published(but=("core", "edge"))
         assert "edge: failed (AfterFailed): " in stacks.once().err
         shop.manifest.write_text(text)
@@ -264,7 +264,7 @@ class TestAnswers:
         )
         assert (waits.properties["title"], waits.text.splitlines()[0]) == (
             "AfterFailed",
-            "edge: not run: it is after target core, which failed",
+            "edge: not converged: the last pass of core failed",
         )
         values = job.values()
         assert (values["exit-code"], values["reason"], values["changed"]) == ("65", "ArtifactInvalid", "true")
@@ -291,7 +291,7 @@ class TestAnswers:
         assert run["invocations"] == [{"executionSuccessful": False, "exitCode": 65}]
         assert {one["ruleId"]: one["message"]["text"].splitlines()[0] for one in run["results"]} == {
             "ArtifactInvalid": run["results"][0]["message"]["text"],
-            "AfterFailed": "edge: not run: it is after target core, which failed",
+            "AfterFailed": "edge: not converged: the last pass of core failed",
         }
 
     def test_of_a_comparison(self, poisoned: Stacks, tmp_path: Path) -> None:

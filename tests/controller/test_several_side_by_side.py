@@ -353,8 +353,8 @@ def test_c2_only_what_is_after_a_failed_one_is_not_run(tmp_path: Path) -> None:
     ended = several_once(stacks, "--output", "json")
     assert codes(ended) == {"bad": 65, "good": 0, "behind": 69, "last": 69, "other": 0}
     rows = {row["target"]: row["result"] for row in ended.json["targets"]}
-    assert rows["behind"]["message"] == "not run: it is after target bad, which failed"
-    assert rows["last"]["message"] == "not run: it is after target behind, which failed"
+    assert rows["behind"]["message"] == "not converged: the last pass of bad failed"
+    assert rows["last"]["message"] == "not converged: the last pass of behind failed"
     assert stacks["behind"].documents()["functions.yml"] is None
 
 
